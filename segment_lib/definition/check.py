@@ -1,0 +1,47 @@
+"""Checks of a definition against the catalogue and against the other definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from segment_lib import core
+from segment_lib.catalogue import Catalogue
+from segment_lib.clock import Clock
+from segment_lib.definition.segment import Segment
+from segment_lib.language.scope import Fault, Scope
+
+#: Checking needs some clock to reduce windows against; no fault depends on which.
+_ANY_CLOCK = Clock(date(2024, 6, 15), ZoneInfo("UTC"))
+
+
+def check_segment(segment: Segment, ids: frozenset[str], catalogue: Catalogue) -> tuple[Fault, ...]:
+    """The faults of one definition; `ids` are the segments that exist.
+
+    What cannot be decided yet is a warning: the definition is right, and its members are held until it can be.
+    """
+    scope = Scope(catalogue, _ANY_CLOCK, ids)
+    reduced = segment.reduce(scope)
+    pending = dict.fromkeys(node.reason for node in reduced.test.walk() if isinstance(node, core.Pending))
+    for reason in pending:
+        scope.at("where").fault(reason, severity="warning")
+    return tuple(dict.fromkeys(scope.faults))
+
+
+def cycle_through(start: str, references: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The shortest chain of references from a segment back to itself; empty when there is none.
+
+    >>> cycle_through("a", {"a": frozenset({"b"}), "b": frozenset({"a"})})
+    ('a', 'b', 'a')
+    """
+    chains: list[tuple[str, ...]] = [(start,)]
+    seen: set[str] = set()
+    for chain in chains:
+        for name in sorted(references.get(chain[-1], ())):
+            if name == start:
+                return (*chain, name)
+            if name not in seen:
+                seen.add(name)
+                chains.append((*chain, name))
+    return ()

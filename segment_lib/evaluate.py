@@ -1,0 +1,101 @@
+"""Deciding who is a member: predicates over the staged rows, all segments in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from segment_lib.columns import Names, test_column
+from segment_lib.percentiles import exact_percentiles
+from segment_lib.plan import EvaluationPlan
+from segment_lib.scan import Scan, field_name, scan
+
+MEMBERSHIP = "array<struct<id:string,since:date>>"
+
+
+def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None = None) -> DataFrame:
+    """One row per evaluated customer with the segments they are in tonight.
+
+    `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
+    have (customer_id, segments). Columns: customer_id, anonymous, orders, gross_revenue, net_revenue, has_new, has_late
+    and segments, sorted by id; since is the base's for who was a member there, else the snapshot date.
+    """
+    customers = found.customers.where("_evaluated")
+    names = Names(
+        plan.clock.zone.key,
+        field=lambda column: F.col(field_name(column)),
+        member=lambda segment: _member(plan, segment),
+        since=lambda segment: _since(plan, segment),
+    )
+    names = replace(names, bounds=exact_percentiles(customers, plan.percentiles, names))
+    rows = _with_map(customers, base, "_base")
+    rows = _with_map(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
+        "_carried", F.col("_base")
+    )
+    for _, level in groupby(sorted(plan.segments, key=lambda planned: planned.level), key=lambda planned: planned.level):
+        # One select a level of references, so that a segment referred to often is evaluated once.
+        rows = rows.select("*", *(
+            test_column(planned.reduced.test, names).alias(_truth(planned.id)) for planned in level
+        ))
+    return rows.select(
+        "customer_id",
+        (~F.col("_known")).alias("anonymous"),
+        F.col("_orders").alias("orders"),
+        F.col("_gross_revenue").alias("gross_revenue"),
+        F.col("_net_revenue").alias("net_revenue"),
+        F.col("_has_new").alias("has_new"),
+        F.col("_has_late").alias("has_late"),
+        _segments(plan).alias("segments"),
+    )
+
+
+def _with_map(rows: DataFrame, members: DataFrame | None, name: str) -> DataFrame:
+    """Adds the memberships of another snapshot as a map from segment to since, empty for who has none."""
+    empty = F.create_map().cast("map<string,date>")
+    if members is None:
+        return rows.select("*", empty.alias(name))
+    other = members.select("customer_id", F.map_from_entries("segments").alias(name))
+    joined = rows.join(other, "customer_id", "left")
+    return joined.select(*rows.columns, F.coalesce(F.col(name), empty).alias(name))
+
+
+def _truth(segment: str) -> str:
+    return f"_in_{segment}"
+
+
+def _member(plan: EvaluationPlan, segment: str) -> Column:
+    if segment in plan.held:
+        return F.map_contains_key(F.col("_carried"), F.lit(segment))
+    return F.col(_truth(segment))
+
+
+def _since(plan: EvaluationPlan, segment: str) -> Column:
+    if segment in plan.held:
+        return F.try_element_at(F.col("_carried"), F.lit(segment))
+    since = F.coalesce(F.try_element_at(F.col("_base"), F.lit(segment)), F.lit(plan.clock.snapshot_date))
+    return F.when(F.col(_truth(segment)), since)
+
+
+def _segments(plan: EvaluationPlan) -> Column:
+    """The memberships of one customer: those decided tonight, and those carried over."""
+    decided = [F.when(F.col(_truth(p.id)), F.lit(p.id)) for p in plan.segments]
+    tonight = F.transform(
+        F.array_compact(F.array(*decided) if decided else F.array().cast("array<string>")),
+        lambda segment: F.struct(
+            segment.alias("id"),
+            F.coalesce(F.try_element_at(F.col("_base"), segment), F.lit(plan.clock.snapshot_date)).alias("since"),
+        ),
+    ).cast(MEMBERSHIP)
+    if not plan.held:
+        return F.array_sort(tonight)
+    held = F.array(*(F.lit(segment) for segment in sorted(plan.held)))
+    carried = F.filter(
+        F.map_entries("_carried"), lambda entry: F.array_contains(held, entry["key"])
+    ).cast(MEMBERSHIP)
+    return F.array_sort(F.concat(tonight, carried))
+
+
+__all__ = ["Scan", "decide", "scan"]

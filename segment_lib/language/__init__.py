@@ -1,0 +1,1 @@
+"""The parts that conditions are made of: comparisons, windows, filters, aggregates. No Spark here."""

@@ -1,0 +1,125 @@
+"""The parts that authored definitions are made of: strict models, plain scalars, lengths of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, model_validator
+
+from segment_lib.clock import Step
+
+
+class Model(BaseModel):
+    """An authored part of a definition: unknown keys are faults, values do not change, equality is by content."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    def to_plain(self) -> Any:
+        """The part as the file would have it, with only the keys that were written."""
+        return {key: plain(part) for key, part in self.given().items()}
+
+    def __repr_args__(self):
+        return list(self.given().items())
+
+    def given(self) -> dict[str, Any]:
+        """The keys that were written, by their name in the file, with their values."""
+        fields = type(self).model_fields
+        return {fields[name].alias or name: getattr(self, name) for name in fields if name in self.model_fields_set}
+
+
+def tag(choice: str) -> str:
+    """How the choice of a union is marked in the place of a fault, so that it is never taken for a key of the file."""
+    return f"={choice}"
+
+
+def plain(value: Any) -> Any:
+    """Models and tuples as dicts and lists; everything else as it is.
+
+    >>> plain((1, "a"))
+    [1, 'a']
+    """
+    if isinstance(value, Model):
+        return value.to_plain()
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    return value
+
+
+def _scalar(value: Any) -> bool | int | Decimal | str:
+    """One plain value; Python's own types become what the file would say: a date its text, a float its decimal."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if value is None:
+        raise ValueError("empty value; to ask for missing values write 'known: false'")
+    if not isinstance(value, bool | int | Decimal | str):
+        raise ValueError(f"one plain value is needed here, not {_kind(value)}")
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError("not a number that can be compared")
+    return value
+
+
+def _number(value: Any) -> int | Decimal:
+    number = _scalar(value)
+    if isinstance(number, bool | str):
+        raise ValueError(f"a number is needed here, not {value!r}")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"text is needed here, not {_kind(value)}; quote it if it is text")
+    return value
+
+
+def _step(value: Any) -> str:
+    return str(Step.parse(value))
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping | BaseModel):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple) else repr(value)
+
+
+Scalar = Annotated[
+    bool | int | Decimal | str, PlainValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
+Number = Annotated[int | Decimal, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+StepText = Annotated[
+    str, PlainValidator(_step), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}(min|h|d|w|mo|y)$"})
+]
+
+
+class Duration(Model):
+    """A length of time, compared."""
+
+    at_least: StepText | None = None
+    more_than: StepText | None = None
+    at_most: StepText | None = None
+    less_than: StepText | None = None
+    between: tuple[StepText, StepText] | None = None
+
+    @model_validator(mode="after")
+    def _some(self):
+        if not self.given():
+            raise ValueError("write {at_most: 24h}, or at_least, more_than, less_than, between")
+        if self.between and Step.parse(self.between[0]).rough_days > Step.parse(self.between[1]).rough_days:
+            raise ValueError(f"between has the larger end first; write [{self.between[1]}, {self.between[0]}]")
+        return self
+
+    def bounds(self) -> Iterator[tuple[str, Step]]:
+        """The comparisons as operator and length; both ends of between are included."""
+        for name, step in self.given().items():
+            if name == "between":
+                yield "at_least", Step.parse(step[0])
+                yield "at_most", Step.parse(step[1])
+            else:
+                yield name, Step.parse(step)

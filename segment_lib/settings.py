@@ -1,0 +1,174 @@
+"""Settings: what conf says, checked, as frozen values.
+
+One class per section; every field says its unit. Conf holds no secrets. Precedence: command line, then environment
+(``SEGLAKE__SECTION__KEY``), then ``conf/tenants/TENANT/base.yaml``, then ``conf/base.yaml``, then the defaults here.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from segment_lib.catalogue import SCORES, Catalogue, Type
+from segment_lib.tables import INPUTS
+
+TENANT_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+SEGMENT_ID = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+COLUMN_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+COLUMN_PATH = re.compile(r"^[^`\x00-\x1f]{1,255}$")
+
+
+def _matches(pattern: re.Pattern[str], what: str):
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{value!r} is not a {what} ({pattern.pattern})")
+        return value
+
+    return AfterValidator(check)
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not a time zone of the IANA database, such as Europe/Berlin")
+    return value
+
+
+TenantId = Annotated[str, _matches(TENANT_ID, "tenant id")]
+ColumnName = Annotated[str, _matches(COLUMN_NAME, "column name")]
+SourceColumn = Annotated[str, _matches(COLUMN_PATH, "source column")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of conf: unknown keys are faults, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CatalogueSection(Section):
+    """Names that definitions may use, beside the standard columns."""
+
+    event_types: dict[ColumnName, dict[ColumnName, Type]] = {}
+    event_fields: dict[ColumnName, Type] = {}
+    customer_fields: dict[ColumnName, Type] = {}
+    order_fields: dict[ColumnName, Type] = {}
+    item_fields: dict[ColumnName, Type] = {}
+    order_statuses: tuple[str, ...] = ("pending", "paid", "fulfilled", "refunded", "cancelled")
+    purchase_statuses: tuple[str, ...] = ("paid", "fulfilled", "refunded")
+    lists: tuple[str, ...] = ()
+    scores: dict[str, Type] = {}
+
+    @model_validator(mode="after")
+    def _purchases_are_statuses(self):
+        unknown = set(self.purchase_statuses) - set(self.order_statuses)
+        if unknown:
+            raise ValueError(f"purchase_statuses not among order_statuses: {', '.join(sorted(unknown))}")
+        return self
+
+
+class Mapping(Section):
+    """Where a column comes from: a source column, how its text is read, or one value for all rows."""
+
+    source: SourceColumn | None = None
+    #: Spark datetime pattern for dates and timestamps that are not ISO 8601.
+    format: str | None = None
+    #: The zone of timestamps that carry no offset; default: the tenant's.
+    zone: Annotated[str, AfterValidator(_zone)] | None = None
+    #: One value for every row, when the source has no such column.
+    value: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self):
+        if (self.source is None) == (self.value is None):
+            raise ValueError("give either 'source' or 'value'")
+        return self
+
+
+class InputSection(Section):
+    """One input table: files to load, or a Delta table used in place, and its column mapping."""
+
+    #: A Delta table elsewhere that is read in place; default: the tenant's own table, filled by `ingest`.
+    path: str | None = None
+    #: Our column -> the source's column; columns not named keep their name.
+    columns: dict[ColumnName, SourceColumn | Mapping] = {}
+    #: Reader options for files: delimiter, header, encoding, ...
+    options: dict[str, str] = {}
+
+    def mapping(self) -> dict[str, Mapping]:
+        """The mapping with short forms written out."""
+        return {name: Mapping(source=m) if isinstance(m, str) else m for name, m in self.columns.items()}
+
+
+class Rate(Section):
+    """From `since` on, one unit of `currency` is worth `rate` units of the tenant's currency."""
+
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    since: date
+    rate: Annotated[Decimal, Field(gt=0)]
+
+
+class IngestSection(Section):
+    #: A load with a larger share of rejected rows stops and changes nothing.
+    max_reject_rate: Share = 0.05
+    #: A row may lie this many minutes after the clock of the load (hosts' clocks differ).
+    future_tolerance_minutes: Annotated[int, Field(ge=0)] = 15
+    #: Rows before this date are rejected as impossible.
+    earliest: date = date(1990, 1, 1)
+    rates: tuple[Rate, ...] = ()
+
+
+class GatesSection(Section):
+    """What must hold before a run is published. A gate is switched off by null."""
+
+    #: Rows of each input against the median of the last seven published runs, as a share of it.
+    min_rows_ratio: Share | None = 0.5
+    #: The newest event or order may be at most this many days before `as_of`.
+    max_staleness_days: Annotated[int, Field(ge=1)] | None = None
+    #: Share of input rows that fail the row checks.
+    max_reject_rate: Share | None = 0.05
+    #: Customers that entered or left `_all`, as a share of the larger size.
+    max_turnover: Share | None = 0.3
+
+
+class RetentionSection(Section):
+    #: Daily snapshots that are kept.
+    snapshots: Annotated[int, Field(ge=2)] = 35
+    #: Whether the last snapshot of each month is kept for ever.
+    month_ends: bool = True
+
+
+class Settings(Section):
+    """All that one tenant's conf says."""
+
+    tenant: TenantId = "shop"
+    #: Folder or s3a:// prefix; a tenant's tables lie in ROOT/TENANT/TABLE.
+    root: str = "lake"
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    #: ISO 4217.
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
+    engine: Literal["auto", "columns"] = "auto"
+    catalogue: CatalogueSection = CatalogueSection()
+    inputs: dict[Literal[tuple(INPUTS)], InputSection] = {}
+    ingest: IngestSection = IngestSection()
+    gates: GatesSection = GatesSection()
+    retention: RetentionSection = RetentionSection()
+    #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
+    spark: dict[str, str] = {}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def names(self) -> Catalogue:
+        """The catalogue as definitions use it."""
+        section = self.catalogue
+        names = {name: getattr(section, name) for name in type(section).model_fields}
+        return Catalogue(**{**names, "scores": SCORES | section.scores})
+
+    def input(self, table: str) -> InputSection:
+        return self.inputs.get(table, InputSection())
