@@ -98,6 +98,9 @@ class _Reader:
 
     def read(self, node: yaml.Node, path: Path) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
+        if node.tag.startswith("!") or node.tag.startswith("tag:yaml.org,2002:python"):
+            self.fault(node, path, f"the tag {node.tag.split('2002:')[-1]!r} is not allowed", "write a plain value")
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -121,9 +124,6 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         text = node.value
-        if node.tag.startswith("tag:yaml.org,2002:python") or node.tag.startswith("!"):
-            self.fault(node, path, f"the tag {node.tag.rsplit(':', 1)[-1]!r} is not allowed", "write a plain value")
-            return None
         if node.style is not None:
             return text
         if text in _WORDS:

@@ -107,9 +107,6 @@ class Comparison(Model):
 
     @model_validator(mode="after")
     def _well_formed(self):
-        empty = [name for name in Comparison.model_fields if name in self.model_fields_set and getattr(self, name) is None]
-        if empty:
-            raise ValueError(f"{empty[0].rstrip('_')} is empty; to ask for missing values write 'known: false'")
         if self.ago and Step.parse(self.ago[0]).rough_days <= Step.parse(self.ago[1]).rough_days:
             raise ValueError(f"ago runs from the farther to the nearer: write [{self.ago[1]}, {self.ago[0]}]")
         return self

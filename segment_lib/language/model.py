@@ -17,6 +17,16 @@ class Model(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_empty_values(cls, data: Any) -> Any:
+        """A key without a value is a slip, and must not read as if it had been left out."""
+        if isinstance(data, Mapping):
+            for key, value in data.items():
+                if value is None:
+                    raise ValueError(f"{key!r} has no value; write one or leave the key out (known: false asks for missing)")
+        return data
+
     def to_plain(self) -> Any:
         """The part as the file would have it, with only the keys that were written."""
         return {key: plain(part) for key, part in self.given().items()}

@@ -1,0 +1,162 @@
+"""The read API: published data of one tenant as DataFrames, for notebooks and other programs.
+
+Only what counts is shown: rows of each date's winner, measured from the winner before it. Erased customers are left out,
+whatever is stored. Nothing is written, and nothing is brought to the driver but names and dates.
+
+```python
+import segment_lib.api as seglake
+
+shop = seglake.open("shop", conf="conf")
+shop.customers("loyal").show()
+shop.metrics(since=date(2026, 1, 1)).toPandas()
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from segment_lib.conf import load_settings
+from segment_lib.errors import UsageError, nearest
+from segment_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from segment_lib.runs import History, RunRecord
+    from segment_lib.storage import Lake
+
+
+def open(
+    tenant: str | None = None,
+    conf: str = "conf",
+    spark: SparkSession | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Tenant:
+    """The published data of a tenant; default: the tenant that conf names.
+
+    A given session is used as it is and never stopped; without one the active session is, or an embedded one starts.
+    `environ` may be ``os.environ``, so that ``SEGLAKE__...`` settings count as they do on the command line.
+    """
+    from segment_lib.session import build_session
+
+    settings = load_settings(conf, tenant, environ=environ)
+    return Tenant(spark or build_session(settings, app_name=f"seglake {settings.tenant}"), settings)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Published tables of one tenant. Every call sees what is published at that moment."""
+
+    spark: SparkSession
+    settings: Settings
+
+    def _open(self) -> tuple[Lake, History]:
+        """The tables with the erasures of now, and the log."""
+        from segment_lib.runs import read_history
+        from segment_lib.storage import Lake
+
+        lake = Lake(self.spark, self.settings)
+        return lake, read_history(lake)
+
+    def dates(self) -> tuple[date, ...]:
+        """The published dates, ascending."""
+        return self._open()[1].dates
+
+    def customers(self, segment: str | None = None, date: date | None = None) -> DataFrame:
+        """Who is in which segment on a published date, by default the last.
+
+        With `segment`: (customer_id, since), one row per member. Without: (customer_id, segments) with the array of
+        (id, since), one row per customer who is in a segment. A date whose snapshot is no longer kept is rebuilt.
+        """
+        from pyspark.sql import functions as F
+
+        from segment_lib import definitions_log, rebuild
+
+        lake, history = self._open()
+        run = _winner(history, date)
+        members = _without_erased(lake, rebuild.members(lake, history, run)).where(F.size("segments") > 0)
+        if segment is None:
+            return members
+        known = definitions_log.read(lake, run)
+        if segment not in known:
+            raise UsageError(f"no segment {segment!r} on {run.snapshot_date}; {nearest(segment, known)}")
+        one = members.select("customer_id", F.explode("segments").alias("one")).where(F.col("one.id") == segment)
+        return one.select("customer_id", F.col("one.since").alias("since"))
+
+    def changes(
+        self, segment: str | None = None, since: date | None = None, until: date | None = None
+    ) -> DataFrame:
+        """Who entered and left, and why; dates from `since` to `until`, both included.
+
+        Columns: snapshot_date, segment_id, customer_id, change (entered, left), cause.
+        """
+        lake, history = self._open()
+        rows = _counting(lake, history, "membership_changes", segment, since, until)
+        return _without_erased(lake, rows)
+
+    def metrics(
+        self, segment: str | None = None, since: date | None = None, until: date | None = None
+    ) -> DataFrame:
+        """Sizes, growth, orders and revenue by date and segment; `_all` is everyone evaluated.
+
+        Dates from `since` to `until`, both included.
+        """
+        lake, history = self._open()
+        return _counting(lake, history, "segment_metrics", segment, since, until)
+
+    def segments(self, date: date | None = None) -> DataFrame:
+        """The definitions of a published date, by default the last, with their states, deleted ones included."""
+        from pyspark.sql import functions as F
+
+        lake, history = self._open()
+        run = _winner(history, date)
+        mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
+        return lake.read("segments").where(mine).drop("run_id")
+
+    def runs(self) -> DataFrame:
+        """The log of runs, with `is_published`: whether a row is the one that counts for its date."""
+        from pyspark.sql import functions as F
+
+        lake, history = self._open()
+        winners = [run.run_id for run in history.winners()]
+        counts = F.col("run_id").isin(winners) & F.col("state").isin("published", "partial")
+        return lake.read("runs").withColumn("is_published", counts)
+
+
+def _winner(history: History, day: date | None) -> RunRecord:
+    if not history.dates:
+        raise UsageError("nothing is published yet; seglake run publishes")
+    run = history.latest if day is None else history.winner(day)
+    if run is None:
+        raise UsageError(
+            f"{day} is not published; {len(history.dates)} dates are, from {history.dates[0]} to {history.dates[-1]}"
+        )
+    return run
+
+
+def _counting(
+    lake: Lake, history: History, table: str, segment: str | None, since: date | None, until: date | None
+) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    from segment_lib import rebuild
+
+    links = [
+        (run, base) for run, base in history.links()
+        if (since is None or run.snapshot_date >= since) and (until is None or run.snapshot_date <= until)
+    ]
+    rows = lake.read(table).where(rebuild.counting(links))
+    if segment is not None:
+        rows = rows.where(F.col("segment_id") == segment)
+    return rows.drop("run_id", "base_run_id")
+
+
+def _without_erased(lake: Lake, frame: DataFrame) -> DataFrame:
+    from segment_lib.inputs import without_erased
+
+    erased = lake.erased()
+    return frame if erased is None else without_erased(frame, erased, lake.tenant)

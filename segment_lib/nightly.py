@@ -1,0 +1,269 @@
+"""One night from end to end: prepare, evaluate, compare with the base, pass the gates, write, publish.
+
+The log gets `started` before any work and one ending row after all of it. Whatever happens in between, readers see the
+last published run; a run that died is retried with the inputs and definitions it had recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from segment_lib import gates, logs, maintenance, publishing, static
+from segment_lib import night as nights
+from segment_lib.clock import Clock
+from segment_lib.definitions_log import Definition
+from segment_lib.errors import EXIT_OK, EXIT_PARTIAL, GateError, SeglakeError, UsageError
+from segment_lib.lease import Lease
+from segment_lib.metrics import EVERYONE, SegmentMetrics, Totals
+from segment_lib.night import Night
+from segment_lib.objects import open_objects
+from segment_lib.plan import EvaluationPlan
+from segment_lib.preparation import Preparation, prepare
+from segment_lib.runs import Gate, History, RunRecord, State, append_record, new_run_id, read_history
+from segment_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from segment_lib.definition import Loaded
+    from segment_lib.storage import Lake
+
+_log = logs.logger("nightly")
+#: Shows a step while it runs: a job's spinner, or nothing.
+Progress = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A published run: its row of the log, its metrics, and its definitions with their states."""
+
+    record: RunRecord
+    metrics: tuple[SegmentMetrics, ...]
+    definitions: tuple[Definition, ...]
+    held_back: tuple[Definition, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    @property
+    def snapshot_date(self) -> date:
+        return self.record.snapshot_date
+
+    @property
+    def state(self) -> State:
+        return self.record.state
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        return self.record.gates
+
+    @property
+    def stale_dates(self) -> tuple[date, ...]:
+        """Later dates that leaned on this one and have to be run again."""
+        return self.record.stale_dates
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_PARTIAL if self.state is State.PARTIAL else EXIT_OK
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a date; the command line says the same words."""
+
+    only: tuple[str, ...] = ()
+    accept: frozenset[str] = frozenset()
+    strict: bool = False
+    fresh: bool = False
+    as_then: bool = False
+    code_version: str = ""
+    progress: Progress = nullcontext
+
+
+@dataclass
+class _Watch:
+    """The instant that the job gave, moving on; the seconds of each step; and the lease that must still be ours."""
+
+    start: datetime
+    lease: Lease
+    began: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    progress: Progress = nullcontext
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=time.perf_counter() - self.began)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times, shows and logs a step."""
+        with logs.context(step=name), self.progress(name):
+            began = time.perf_counter()
+            yield
+            self.seconds[name] = round(time.perf_counter() - began, 3)
+            _log.info("%s: %.1f s", name, self.seconds[name])
+
+
+def run(
+    lake: Lake,
+    settings: Settings,
+    loaded: Loaded,
+    *,
+    snapshot_date: date,
+    now: datetime,
+    only: Collection[str] = (),
+    accept: Collection[str] = frozenset(),
+    strict: bool = False,
+    fresh: bool = False,
+    as_then: bool = False,
+    code_version: str = "",
+    progress: Progress = nullcontext,
+) -> RunOutcome:
+    """Runs and publishes one date.
+
+    Raises GateError when a gate refuses it, UsageError and ConfError before anything is written. Retention and cleaning
+    follow; a fault there is logged and leaves the published run as it is.
+    """
+    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, code_version, progress)
+    return _run_dates(lake, settings, loaded, [snapshot_date], now, options)[0]
+
+
+def backfill(
+    lake: Lake,
+    settings: Settings,
+    loaded: Loaded,
+    dates: Iterable[date],
+    *,
+    now: datetime,
+    accept: Collection[str] = frozenset(),
+    strict: bool = False,
+    fresh: bool = False,
+    as_then: bool = False,
+    code_version: str = "",
+    progress: Progress = nullcontext,
+) -> tuple[RunOutcome, ...]:
+    """Runs the dates in ascending order, whatever order they come in; stops at the first that a gate refuses.
+
+    What was published until then stays.
+    """
+    options = Options((), frozenset(accept), strict, fresh, as_then, code_version, progress)
+    return _run_dates(lake, settings, loaded, sorted(set(dates)), now, options)
+
+
+def stale_dates(lake: Lake) -> tuple[date, ...]:
+    """The published dates that leaned on a date restated since, ascending: what ``backfill --stale`` runs."""
+    return read_history(lake).stale
+
+
+def _run_dates(
+    lake: Lake, settings: Settings, loaded: Loaded, dates: Iterable[date], now: datetime, options: Options
+) -> tuple[RunOutcome, ...]:
+    gates.check_names(options.accept)
+    began = time.perf_counter()
+    outcomes = []
+    with Lease(open_objects(lake.home), lake.tenant, new_run_id(now)) as lease, logs.context(tenant=lake.tenant):
+        for day in dates:
+            watch = _Watch(now, lease, began, progress=options.progress)
+            outcomes.append(_run_date(lake, settings, loaded, day, watch, options))
+        try:
+            maintenance.tidy(lake, settings, now=now)
+        except SeglakeError as error:
+            _log.warning("cleaning up failed and is tried again after the next run: %s", error)
+    return tuple(outcomes)
+
+
+def _run_date(
+    lake: Lake, settings: Settings, loaded: Loaded, day: date, watch: _Watch, options: Options
+) -> RunOutcome:
+    clock = Clock(day, settings.zone)
+    if clock.as_of > watch.now():
+        raise UsageError(f"{day} has not ended in {settings.time_zone} yet, so it cannot be run")
+    history = read_history(lake)
+    work = prepare(
+        lake, loaded, history, day, watch.now(), only=options.only, strict=options.strict, fresh=options.fresh,
+        as_then=options.as_then,
+    )
+    statics = static.sort(work, history)
+    plan = nights.planned(work, statics, settings)
+    started = _started(work, plan, history, watch, options.code_version)
+    with logs.context(run_id=started.run_id, snapshot_date=day.isoformat()):
+        append_record(lake, started)
+        log = history.with_record(started)
+        try:
+            night = nights.compute(lake, work, statics, plan, history, started.run_id, options.accept, watch.step)
+            if any(gate.blocks for gate in night.gates):
+                _end(lake, log, started, watch, State.REFUSED, gates=night.gates, rows=night.rows)
+                raise GateError(_refusal(night))
+            outcome = _publish(lake, night, history, started, watch)
+        except GateError:
+            raise
+        except Exception as error:
+            _failed(lake, log, started, watch, error)
+            raise
+        lake.drop_staging(started.run_id)
+    return outcome
+
+
+def _started(
+    work: Preparation, plan: EvaluationPlan, history: History, watch: _Watch, code_version: str
+) -> RunRecord:
+    at = history.next_instant(watch.now())
+    notes = {
+        "request": work.request, "pinned_at": work.pinned_at.isoformat(), "attributes": "current",
+        "broken": json.dumps(dict(work.definitions.broken)), "retry_of": work.retry_of,
+    }
+    return RunRecord(
+        work.snapshot_date, new_run_id(at), State.STARTED, at, plan.clock.as_of,
+        base_run_id=work.base.run_id if work.base else None, inputs=work.pins,
+        definitions=work.definitions.to_json(), definition_hashes=plan.hashes, models=work.models,
+        notes={name: text for name, text in notes.items() if text}, code_version=code_version,
+    )
+
+
+def _publish(lake: Lake, night: Night, history: History, started: RunRecord, watch: _Watch) -> RunOutcome:
+    with watch.step("write"):
+        written = publishing.write(lake, night)
+    with watch.step("rebase"):
+        stale = publishing.rewrite_next(lake, night, history)
+    state = State.PARTIAL if night.held_back else State.PUBLISHED
+    late = night.sums.get(EVERYONE, Totals()).late
+    notes = dict(started.notes) | {"frozen": json.dumps(dict(night.freezing)), "late_customers": str(late)}
+    log = history.with_record(started)
+    watch.lease.check()
+    record = _end(
+        lake, log, started, watch, state, gates=night.gates, rows={**night.rows, **written.rows},
+        definition_hashes=night.hashes, stale_dates=stale, notes=notes,
+    )
+    _log.info("%s, %d customers", state.value, written.rows["memberships"])
+    return RunOutcome(record, written.metrics, night.definitions, night.held_back)
+
+
+def _end(lake: Lake, log: History, started: RunRecord, watch: _Watch, state: State, **more: object) -> RunRecord:
+    """Writes the row that ends a run. The definitions stand in it once more, so that it says all there is of the run."""
+    at = log.next_instant(watch.now())
+    record = replace(started, state=state, at=at, timings=dict(watch.seconds), **more)
+    append_record(lake, record)
+    return record
+
+
+def _failed(lake: Lake, log: History, started: RunRecord, watch: _Watch, error: Exception) -> None:
+    """Ends a run that raised. When even that cannot be written, the run counts as died and is retried."""
+    notes = dict(started.notes) | {"error": type(error).__name__}
+    try:
+        _end(lake, log, started, watch, State.FAILED, notes=notes)
+    except Exception:
+        _log.warning("the log could not be told that the run failed", exc_info=True)
+
+
+def _refusal(night: Night) -> str:
+    faults = [gate for gate in night.gates if gate.blocks]
+    names = " ".join(f"--accept {gate.gate}" for gate in faults)
+    found = "; ".join(f"{gate.gate}: {gate.detail}" for gate in faults)
+    return (
+        f"{night.stamp.snapshot_date} is not published, and what was published before stands. {found}. "
+        f"When this is as it should be, run it again with {names}"
+    )

@@ -1,0 +1,478 @@
+"""The only reader and writer of tables and object-store paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import TypeVar
+from urllib.parse import unquote
+
+from delta import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from segment_lib import inputs
+from segment_lib.errors import InputError, StorageError, nearest
+from segment_lib.rowchecks import Raw, value_of
+from segment_lib.settings import TENANT_ID, Settings
+from segment_lib.tables import INPUTS, OUTPUTS, PER_RUN, ddl
+
+PARTITION = ("snapshot_date", "run_id")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$")
+_COMMIT = re.compile(r"^(\d{20})\.(json|checkpoint\..*parquet)$")
+_GLOB = re.compile(r"([\\*?\[\]{}])")
+#: Columns whose least and greatest values a table's log keeps for skipping files; none of them is personal.
+_STATISTICS = {
+    "events": "occurred_at,_loaded_at", "orders": "ordered_at,_loaded_at", "membership_changes": "base_run_id,segment_id",
+    "segment_metrics": "base_run_id,segment_id", "quarantine": "load_id", "runs": "snapshot_date,run_id,state,at",
+    "segments": "segment_id", "loads": "load_id,at",
+}
+#: What Spark raises: its own errors, and those of the JVM that it does not translate.
+SPARK_ERRORS = (PySparkException, Py4JJavaError)
+Value = str | date | int | None
+_T = TypeVar("_T")
+
+
+def error_class(error: BaseException) -> str:
+    """The class of an error of Spark; its message may quote data."""
+    if isinstance(error, PySparkException):
+        return error.getCondition() or type(error).__name__
+    if isinstance(error, Py4JJavaError):
+        return str(error.java_exception.getClass().getName())
+    return type(error).__name__
+
+
+def sql_literal(value: Value) -> str:
+    r"""A value as a Spark SQL literal.
+
+    >>> sql_literal(date(2026, 1, 31)), sql_literal("it's"), sql_literal(3)
+    ("DATE'2026-01-31'", "'it\\'s'", '3')
+    """
+    if isinstance(value, datetime):
+        raise TypeError("an instant is no partition value")
+    if isinstance(value, date):
+        return f"DATE'{value.isoformat()}'"
+    if isinstance(value, int):
+        return str(value)
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def condition(where: Mapping[str, Value]) -> str:
+    """Equality on every column given; None matches NULL.
+
+    >>> condition({"snapshot_date": date(2026, 1, 31), "base_run_id": None})
+    "`snapshot_date` = DATE'2026-01-31' AND `base_run_id` IS NULL"
+    """
+    if not where:
+        raise ValueError("a condition needs at least one column")
+    return " AND ".join(
+        f"`{name}` IS NULL" if value is None else f"`{name}` = {sql_literal(value)}" for name, value in where.items()
+    )
+
+
+def literal_path(path: str) -> str:
+    r"""A path that file readers take as it stands: they would expand characters of a glob.
+
+    >>> literal_path("lake[1]/a")
+    'lake\\[1\\]/a'
+    """
+    return _GLOB.sub(r"\\\1", path)
+
+
+def scheme_of(path: str) -> str:
+    """The scheme of a path, empty for a local one.
+
+    >>> scheme_of("s3a://bucket/lake"), scheme_of("/data/lake"), scheme_of("file:///data")
+    ('s3a', '', '')
+    """
+    match = re.match(r"^([a-z][a-z0-9+.-]+):", path)
+    return "" if not match or match[1] == "file" else match[1]
+
+
+def absolute(path: str) -> str:
+    """A path that does not depend on the working folder; `s3://` is what S3A calls `s3a://`."""
+    scheme = scheme_of(path)
+    if not scheme:
+        return os.path.abspath(re.sub(r"^file:(//)?(?=/)", "", path))
+    if ".." in path.split("/"):
+        raise StorageError(f"{path!r} must not contain '..'")
+    return re.sub(r"^s3://", "s3a://", path).rstrip("/")
+
+
+class Lake:
+    """One tenant's tables.
+
+    Every path is checked to lie below the tenant's folder, whatever names or links say. Erasures are always the newest
+    that exist when this object first looks, and stay the same as long as it lives; so are aliases unless a version is
+    given. Versions of other tables are the caller's: nothing here reads "latest" on its own for one of them twice.
+    """
+
+    def __init__(self, spark: SparkSession, settings: Settings):
+        if not TENANT_ID.fullmatch(settings.tenant):
+            raise StorageError(f"{settings.tenant!r} is not a tenant id ({TENANT_ID.pattern})")
+        self.spark = spark
+        self.settings = settings
+        self.tenant = settings.tenant
+        self.root = absolute(settings.root)
+        self._erased: DataFrame | None = None
+        self._erased_read = False
+        self._aliases: dict[int, DataFrame | None] = {}
+
+    # -- where things lie
+
+    @property
+    def home(self) -> str:
+        """The folder or prefix of this tenant."""
+        return self._below(self.tenant)
+
+    def _below(self, *parts: str) -> str:
+        path = "/".join((self.root, *parts))
+        if not scheme_of(self.root):
+            expected = os.path.join(os.path.realpath(self.root), *parts)
+            if os.path.realpath(path) != expected:
+                raise StorageError(f"{path!r} leads outside the tenant's folder through a symbolic link")
+        return path
+
+    def is_in_place(self, table: str) -> bool:
+        """Whether an input is somebody else's Delta table that is only read."""
+        return table in INPUTS and self.settings.input(table).path is not None
+
+    def path(self, table: str) -> str:
+        """Where a table lies."""
+        if table not in INPUTS and table not in OUTPUTS:
+            raise StorageError(f"no table {table!r}: {nearest(table, [*INPUTS, *OUTPUTS])}")
+        if not self.is_in_place(table):
+            return self._below(self.tenant, table)
+        path = absolute(self.settings.input(table).path or "")
+        real, root = (path, self.root) if scheme_of(path) else (os.path.realpath(path), os.path.realpath(self.root))
+        if f"{real}/".startswith(f"{root}/") and not f"{real}/".startswith(f"{root}/{self.tenant}/"):
+            raise StorageError(f"inputs.{table}.path lies in the folder of another tenant")
+        return path
+
+    def exists(self, table: str) -> bool:
+        return self._guard(table, lambda: DeltaTable.isDeltaTable(self.spark, self.path(table)))
+
+    def version(self, table: str) -> int | None:
+        """The latest version of a table; None when there is none.
+
+        The log of our own tables is listed, which is quick; a table in place may keep its log in another way, so its
+        history is asked.
+        """
+        path = self.path(table)
+        if not self.exists(table):
+            return None
+        if self.is_in_place(table):
+            newest = self._guard(table, lambda: DeltaTable.forPath(self.spark, path).history(1).first())
+            return int(newest["version"])
+        commits = [_COMMIT.match(name) for name in self._listed(f"{path}/_delta_log")]
+        return max((int(match[1]) for match in commits if match), default=None)
+
+    def pin(self) -> dict[str, int]:
+        """The latest versions of all inputs that exist, tables in place included."""
+        versions = {table: self.version(table) for table in INPUTS}
+        return {table: version for table, version in versions.items() if version is not None}
+
+    def _guard(self, table: str, action: Callable[[], _T]) -> _T:
+        """Say which table failed, and the class of the error; its text may quote data, so it stays in the cause."""
+        try:
+            return action()
+        except SPARK_ERRORS as error:
+            raise StorageError(f"table {table!r} at {self.path(table)}: {error_class(error)}") from error
+
+    def _hadoop(self, path: str):
+        jvm = self.spark.sparkContext._jvm
+        target = jvm.org.apache.hadoop.fs.Path(path)
+        return target.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()), target
+
+    def _listed(self, path: str) -> list[str]:
+        system, target = self._hadoop(path)
+        return [status.getPath().getName() for status in system.listStatus(target)] if system.exists(target) else []
+
+    def files(self, given: str) -> list[str]:
+        """The files to load at a path: itself, or all in a folder and below, without hidden ones, sorted."""
+        path = absolute(given)
+        system, target = self._hadoop(path)
+        try:
+            status = system.getFileStatus(target)
+        except Py4JJavaError as error:
+            raise InputError(f"{given}: no such file or folder, or not readable") from error
+        if status.isFile():
+            return [path]
+        found, walk = [], system.listFiles(target, True)
+        while walk.hasNext():
+            uri = walk.next().getPath().toString()
+            name = uri[uri.index(path) + len(path):]
+            if not any(part.startswith(("_", ".")) for part in name.split("/")):
+                found.append(path + name)
+        return sorted(found)
+
+    def head(self, path: str, most: int) -> bytes:
+        """The first bytes of a file, unpacked when its name says that it is compressed."""
+        try:
+            system, target = self._hadoop(path)
+            jvm = self.spark.sparkContext._jvm
+            factory = jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(system.getConf())
+            codec, stream = factory.getCodec(target), system.open(target)
+            stream = stream if codec is None else codec.createInputStream(stream)
+            try:
+                return bytes(stream.readNBytes(most))
+            finally:
+                stream.close()
+        except Py4JJavaError as error:
+            raise InputError(f"{path}: the file cannot be read ({error_class(error)})") from error
+
+    # -- reading
+
+    def schema(self, table: str) -> T.StructType:
+        """The columns that a table is created with."""
+        columns = inputs.stored_schema(table) if table in INPUTS else OUTPUTS[table]
+        return T.StructType.fromDDL(ddl(columns))
+
+    def read(self, table: str, version: int | None = None) -> DataFrame:
+        """A table as it is stored, at a version when one is given; no rows when there is no such table."""
+        if not self.exists(table):
+            if self.is_in_place(table):
+                raise InputError(f"{table}: there is no Delta table at {self.path(table)} (conf inputs.{table}.path)")
+            return self.spark.createDataFrame([], self.schema(table))
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return self._guard(table, lambda: reader.load(self.path(table)))
+
+    def published(self, table: str, version: int | None = None) -> DataFrame:
+        """An output without the rows of erased customers."""
+        frame = self.read(table, version)
+        erased = self.erased()
+        if erased is None or "customer_id" not in frame.columns:
+            return frame
+        return inputs.without_erased(frame, erased, self.tenant)
+
+    def input(
+        self,
+        table: str,
+        version: int | None = None,
+        pins: Mapping[str, int] | None = None,
+        now: datetime | None = None,
+    ) -> DataFrame:
+        """What the engine reads of an input.
+
+        Standard and declared columns with their types, `_bad_NAME` where a custom column may not convert, `_reject` (why
+        a row does not count, NULL for a good one; rows are not filtered) and `_late_at` (when the row arrived, if known).
+        Ids are canonical and erased customers are absent. `pins` gives the version of `aliases`; with `now` rows of the
+        future are rejected in tables read in place (our own were checked at load).
+        """
+        stored = self.read(table, version)
+        if self.is_in_place(table):
+            frame = inputs.in_place(stored, table, self.settings, now)
+        else:
+            frame = inputs.loaded(stored, table, self.settings)
+        if table == "erasures":
+            return frame
+        erased = self.erased()
+        if table == "aliases":
+            for column in ("customer_id", "canonical_id"):
+                frame = frame if erased is None else inputs.without_erased(frame, erased, self.tenant, column)
+            return frame
+        aliases = self.aliases(*([] if pins is None else [pins.get("aliases", -1)]))
+        if aliases is None:
+            return frame if erased is None else inputs.without_erased(frame, erased, self.tenant)
+        if table != "customers":
+            return inputs.with_canonical(frame, aliases, erased, self.tenant)
+        frame = inputs.without_aliases(frame, aliases)
+        return frame if erased is None else inputs.without_erased(frame, erased, self.tenant)
+
+    def aliases(self, version: int | None = None) -> DataFrame | None:
+        """Alias -> final canonical customer (customer_id, canonical_id); None when there are no aliases.
+
+        Without a version the newest; -1 stands for a run that was pinned before there were any.
+        """
+        if version is None:
+            known = self.version("aliases") if self.exists("aliases") else None
+            version = -1 if known is None else known
+        if version not in self._aliases:
+            resolved = None
+            if version >= 0 and not self._has_no_rows("aliases", version):
+                stored = self.read("aliases", version)
+                if self.is_in_place("aliases"):
+                    stored = inputs.in_place(stored, "aliases", self.settings, None).where("_reject IS NULL")
+                resolved = inputs.resolved_aliases(stored)
+            self._aliases[version] = resolved
+        return self._aliases[version]
+
+    def erased(self) -> DataFrame | None:
+        """The hashes of erased customers; None when there are none."""
+        if not self._erased_read:
+            version = self.version("erasures")
+            if version is not None and not self._has_no_rows("erasures", version):
+                stored = self.read("erasures", version)
+                if self.is_in_place("erasures"):
+                    stored = inputs.in_place(stored, "erasures", self.settings, None).where("_reject IS NULL")
+                self._erased = stored.select("customer_hash")
+            self._erased_read = True
+        return self._erased
+
+    def _has_no_rows(self, table: str, version: int) -> bool:
+        return self._guard(table, lambda: not self.read(table, version).inputFiles())
+
+    def new_files(self, table: str, since_version: int | None, version: int) -> int:
+        """How many keys occur more than once in the files that a table in place gained between two versions.
+
+        Only those files are read. Where the table's features do not allow to read files by themselves (deletion vectors,
+        mapped column names, a key that is a partition), the key columns of the whole table are, cut to those files. All
+        files count as new when `since_version` is None or no longer kept.
+        """
+        frame = self.read(table, version)
+        added = set(frame.inputFiles())
+        if since_version is not None:
+            try:
+                added -= set(self.read(table, since_version).inputFiles())
+            except (*SPARK_ERRORS, StorageError):
+                # The log of that version has been cleaned up; every file is then checked, which is right and slower.
+                pass
+        if not added:
+            return 0
+        fields = [f for f in inputs.check_columns(frame, table, self.settings) if f.name in INPUTS[table].key]
+        frame = self._only(table, frame, sorted(added))
+        keys = frame.select(*(value_of(f.raw, f.kind).alias(f.name) for f in fields if f.raw is not None)).dropna()
+        return self._guard(table, lambda: keys.groupBy(*keys.columns).count().where("count > 1").count())
+
+    def _only(self, table: str, frame: DataFrame, files: list[str]) -> DataFrame:
+        """The rows of some files of a table in place."""
+        detail = self._guard(table, lambda: DeltaTable.forPath(self.spark, self.path(table)).detail().first()).asDict()
+        mapping = self.settings.input(table).mapping()
+        key = {(mapping[n].source or "").split(".")[0] if n in mapping else n for n in INPUTS[table].key}
+        features = set(detail.get("tableFeatures") or ())
+        if not features & {"deletionVectors", "columnMapping"} and not key & set(detail["partitionColumns"]):
+            return self.spark.read.schema(frame.schema).parquet(*(literal_path(unquote(file)) for file in files))
+        names = self.spark.createDataFrame([(file,) for file in files], "__file string")
+        return frame.join(F.broadcast(names), F.col("_metadata.file_path") == F.col("__file"), "left_semi")
+
+    # -- writing
+
+    def _metadata(self, run_id: str, table: str) -> str:
+        return json.dumps({"tenant": self.tenant, "run_id": run_id, "table": table}, sort_keys=True)
+
+    def _writable(self, table: str) -> str:
+        if self.is_in_place(table):
+            raise StorageError(f"{table} is read in place (conf inputs.{table}.path) and never written")
+        return self.path(table)
+
+    def _fitted(self, table: str, frame: DataFrame) -> DataFrame:
+        """The columns in the order and type of the table; absent ones are NULL.
+
+        Further columns are kept for inputs, where they are custom fields, and an error for outputs.
+        """
+        schema = self.schema(table)
+        more = [name for name in frame.columns if name not in schema.fieldNames()]
+        if more and table not in INPUTS:
+            raise StorageError(f"table {table!r} has no column {', '.join(more)}")
+        columns = [
+            (F.col(f"`{f.name}`") if f.name in frame.columns else F.lit(None)).alias(f.name)
+            if isinstance(f.dataType, T.ArrayType) and f.name in frame.columns
+            else (F.col(f"`{f.name}`") if f.name in frame.columns else F.lit(None)).cast(f.dataType).alias(f.name)
+            for f in schema
+        ]
+        return frame.select(*columns, *(F.col(f"`{name}`") for name in more))
+
+    def _writer(self, table: str, frame: DataFrame, run_id: str):
+        writer = self._fitted(table, frame).write.format("delta").option("userMetadata", self._metadata(run_id, table))
+        if not self.exists(table):
+            if table in PER_RUN:
+                writer = writer.partitionBy(*PARTITION)
+            if table in _STATISTICS:
+                writer = writer.option("delta.dataSkippingStatsColumns", _STATISTICS[table])
+            else:
+                writer = writer.option("delta.dataSkippingNumIndexedCols", "0")
+        return writer
+
+    def append(self, table: str, df: DataFrame, run_id: str) -> None:
+        """Add rows. New columns of an input widen its table."""
+        path = self._writable(table)
+        writer = self._writer(table, df, run_id).mode("append")
+        if table in INPUTS:
+            writer = writer.option("mergeSchema", "true")
+        self._guard(table, lambda: writer.save(path))
+
+    def replace(self, table: str, df: DataFrame, partition: Mapping[str, Value], run_id: str) -> None:
+        """Put `df` in the place of the rows that equal `partition` (None matches NULL), in one commit.
+
+        Rows of `df` that lie outside it are refused and nothing changes.
+        """
+        path = self._writable(table)
+        if not self.exists(table):
+            # The first write has nothing to replace, and still must refuse rows that lie outside.
+            self._guard(table, lambda: self._writer(table, df.limit(0), run_id).mode("append").save(path))
+        writer = self._writer(table, df, run_id).mode("overwrite").option("replaceWhere", condition(partition))
+        self._guard(table, lambda: writer.save(path))
+
+    def delete(self, table: str, where: Mapping[str, Value], run_id: str) -> None:
+        """Delete the rows that equal `where`. The values are kept in the table's log, so no personal ones belong here."""
+        if self.exists(table):
+            path = self._writable(table)
+            with self._commit_metadata(run_id, table):
+                self._guard(table, lambda: DeltaTable.forPath(self.spark, path).delete(condition(where)))
+
+    def merge(self, table: str, df: DataFrame, on: str, run_id: str) -> None:
+        """Update the rows of a table that `on` (over `t` and `s`) matches, all columns, and insert the others."""
+        path = self._writable(table)
+        with self._commit_metadata(run_id, table):
+            target = DeltaTable.forPath(self.spark, path).alias("t")
+            merge = target.merge(df.alias("s"), on).withSchemaEvolution()
+            self._guard(table, lambda: merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute())
+
+    def _commit_metadata(self, run_id: str, table: str):
+        return _SessionValue(self.spark, "spark.databricks.delta.commitInfo.userMetadata", self._metadata(run_id, table))
+
+    # -- staging
+
+    def _staging(self, *parts: str) -> str:
+        for part in parts:
+            if not _NAME.fullmatch(part):
+                raise StorageError(f"{part!r} cannot name staged data")
+        return self._below(self.tenant, "_staging", *parts)
+
+    def stage(self, name: str, run_id: str, df: DataFrame) -> DataFrame:
+        """Write once and read back, so that what several steps need is computed once and no plan grows."""
+        path = self._staging(run_id, name)
+        try:
+            df.write.mode("overwrite").parquet(path)
+        except SPARK_ERRORS as error:
+            raise StorageError(f"staging {name!r}: {error_class(error)}") from error
+        return self.staged(name, run_id, df.schema)
+
+    def staged(self, name: str, run_id: str, schema: T.StructType) -> DataFrame:
+        """Staged data by name, of this process or of an earlier one."""
+        path = literal_path(self._staging(run_id, name))
+        return self.spark.read.schema(schema).parquet(path)
+
+    def staged_runs(self) -> list[str]:
+        """The run ids that have staged data."""
+        return sorted(self._listed(self._staging()))
+
+    def drop_staging(self, run_id: str) -> None:
+        system, target = self._hadoop(self._staging(run_id))
+        system.delete(target, True)
+
+
+class _SessionValue:
+    """A Spark setting for the length of a block."""
+
+    def __init__(self, spark: SparkSession, name: str, value: str):
+        self.spark, self.name, self.value = spark, name, value
+
+    def __enter__(self) -> None:
+        self.before = self.spark.conf.get(self.name, None)
+        self.spark.conf.set(self.name, self.value)
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is None:
+            self.spark.conf.unset(self.name)
+        else:
+            self.spark.conf.set(self.name, self.before)

@@ -1,0 +1,258 @@
+"""Definitions: what is accepted, what is refused and with which words, and that files and Python give equal objects."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from segment_lib import build, core
+from segment_lib.catalogue import Catalogue, Type
+from segment_lib.conditions import REGISTRY
+from segment_lib.definition.load import load_segments, load_texts
+from segment_lib.definition.schema import json_schema
+from segment_lib.definition.segment import Segment
+from segment_lib.errors import ConfError
+from segment_lib.strict_yaml import parse
+
+CATALOGUE = Catalogue(
+    event_types={
+        "page_viewed": {}, "product_viewed": {}, "checkout_completed": {"order_id": Type.TEXT}, "added_to_cart": {},
+    },
+    customer_fields={"tags": Type.TEXTS, "points": Type.INTEGER},
+    order_statuses=("paid", "cancelled"), purchase_statuses=("paid",), lists=("newsletter",),
+)
+
+
+def issues(text: str, name: str = "x", **others: str) -> list[str]:
+    texts = {f"{name}.yaml": text, **{f"{other}.yaml": content for other, content in others.items()}}
+    return [str(issue) for issue in load_texts(texts, CATALOGUE).issues]
+
+
+# Each row: a definition, and the one line that must come back.
+FAULTS = [
+    ("where: {custmer: country, is: DE}", "x.yaml:1: where: no condition is named 'custmer'; did you mean 'customer'?"),
+    ("where:\n  customer: contry\n  is: DE", "x.yaml:2: where.customer: unknown customer field 'contry'; did you mean 'country'?"),
+    ("where:\n  did: page_viewd", "x.yaml:2: where.did: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  ordered: piad", "x.yaml:2: where.ordered: unknown order status 'piad'; did you mean 'paid'?"),
+    ("where: {segment: vip}", "x.yaml:1: where.segment: unknown segment 'vip'; known: x"),
+    ("where: {list: newsleter}", "x.yaml:1: where.list: unknown list 'newsleter'; did you mean 'newsletter'?"),
+    ("where: {score: churn.risk, at_least: 1}", "x.yaml:1: where.score: unknown score 'churn.risk'; did you mean 'churn.risk_rate'?"),
+    ("where:\n  did: any\n  cnt: 2", "x.yaml:3: where.cnt: unknown key 'cnt'; did you mean 'count'?"),
+    ("where: {did: any, ordered: any}", "x.yaml:1: where: two conditions at one level: did, ordered; put them into all: [...] or any: [...]"),
+    ("where: {all: []}", "x.yaml:1: where.all: an empty list; write at least one entry"),
+    ("where: {customer: country, is: 5}", 'x.yaml:1: where.is: 5 is not text, but the field is; quote it: "5"'),
+    ("where: {customer: points, is: many}", "x.yaml:1: where.is: 'many' is not a number, but the field is"),
+    ("where: {customer: registered, is: 'yes'}", "x.yaml:1: where.is: 'yes' is neither true nor false, but the field is boolean"),
+    ("where: {customer: birthday, before: soon}", "x.yaml:1: where.before: soon is not a date; write 2026-03-29, or 2026-03-29T12:30 for a time"),
+    ("where: {customer: city, at_least: a}", "x.yaml:1: where.at_least: at_least does not fit a value of type text; these do: is, is_not, in, not_in, contains, not_contains, starts_with, ends_with, matches, known"),
+    ("where: {customer: city, matches: 'a(?=b)'}", "x.yaml:1: where.matches: 'a(?=b)' is not a regular expression: invalid perl operator: (?=; RE2 syntax, no look-around or backreference"),
+    ("where: {customer: city}", "x.yaml:1: where: no operator; add one, such as is, at_least, in_last or known"),
+    ("where: {customer: city, is: }", "x.yaml:1: where: 'is' has no value; write one or leave the key out (known: false asks for missing)"),
+    ("where:\n  did: any\n  within:", "x.yaml:1: where: 'within' has no value; write one or leave the key out (known: false asks for missing)"),
+    ("where: {customer: points, between: [9, 1]}", "x.yaml:1: where.between: between [9, 1] has the larger end first; write the smaller first"),
+    ("where: {customer: created_at, ago: [3d, 9d]}", "x.yaml:1: where: ago runs from the farther to the nearer: write [9d, 3d]"),
+    ("where: {did: any, within: 3x}", "x.yaml:1: where.within: '3x' is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y"),
+    ("where: {did: any, within: {from: 2026-02-01, to: 2026-01-01}}", "x.yaml:1: where.within: the window ends (2026-01-01) before it starts (2026-02-01)"),
+    ("where: {did: any, where: {amount: {at_least: {percentile: 9}}}}", "x.yaml:1: where.where.amount.at_least: a percentile compares a customer with others; a filter looks at one row; use it on the aggregate or on a customer field"),
+    ("where: {did: any, sum: {of: channel, at_least: 1}}", "x.yaml:1: where.sum.of: channel is text, and sum needs a number"),
+    ("where: {did: any, count: 2, sum: {of: amount, at_least: 1}}", "x.yaml:1: where: one aggregate a condition, not count and sum; combine two conditions with all"),
+    ("where: {did: any, where: {amount: {at_least: 0.123456789}}}", "x.yaml:1: where.where.amount.at_least: 0.123456789 cannot be compared exactly; at most 20 digits and 8 places"),
+    ("where: {ordered: any, items: {same: product_id}}", "x.yaml:1: where.items: same needs a sum to compare, such as quantity: {sum: {at_least: 2}}"),
+    ("where: {split: {salt: a, from: 50, to: 50}}", "x.yaml:1: where.split: buckets [50, 50) are none; from must be less than to"),
+    ("where: {stopped: page_viewed, within: 30d, quiet: 30d}", "x.yaml:1: where.quiet: quiet (30d) must be shorter than within (30d)"),
+    ("where: {regularly: page_viewed, every: 7d, periods: {of: 4, at_least: 5}}", "x.yaml:1: where.periods: at_least 5 of 4 periods can never be"),
+    ("where: {sequence: [{did_not: page_viewed}, {did: page_viewed}]}", "x.yaml:1: where: a sequence cannot begin with did_not: there is no step before it"),
+    ("where: {value: {ordered: any}, at_least: 3}", "x.yaml:1: where.value: a value needs one aggregate, such as count: true or sum: revenue"),
+    ("where: {sql: 'reflect(1)'}", "x.yaml:1: where.sql: sql is off; write it with the other conditions"),
+    ("kind: statc\nwhere: {did: any}", "x.yaml:1: kind: 'statc' is not possible here; write 'dynamic' or 'static'"),
+    ("name: a", "x.yaml:1: missing key 'where'"),
+    ("id: y\nwhere: {did: any}", "x.yaml:1: id: the file name is the id; leave the key out"),
+    ("- a", "x.yaml:1: a definition is a mapping with the key 'where'"),
+    ("where: {did: any}\nwhere: {did: any}", "x.yaml:2: where: key 'where' stands twice; first in line 1; keep one"),
+    ("where: &a {did: any}", "x.yaml:1: anchors and aliases are not allowed; write it out"),
+    ("where: !!python/object:os.system {did: any}", "x.yaml:1: where: the tag 'python/object:os.system' is not allowed; write a plain value"),
+    ("where: {did: any", "x.yaml:1: not valid YAML: expected ',' or '}', but got '<stream end>'"),
+    ("where: {segment: x}", "x.yaml:1: where: segments refer to each other in a circle: x -> x; break it at one of them"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), FAULTS, ids=[expected[10:60] for _, expected in FAULTS])
+def test_fault(text, expected):
+    """Every fault says where it is, what is wrong, and what to write instead."""
+    assert issues(text) == [expected]
+
+
+def test_every_fault_of_every_file_at_once():
+    """Faults in different parts of one file and in other files are reported together, in order."""
+    found = issues(
+        "where:\n  all:\n    - {customer: contry, is: DE}\n    - {customer: city, at_least: 3}\n    - {did: nothing}\n",
+        b="where: {did: any, cnt: 2}",
+    )
+    assert [line.split(": ")[0] for line in found] == ["b.yaml:1", "x.yaml:3", "x.yaml:4", "x.yaml:5"]
+
+
+def test_cycle_is_shown_as_a_chain():
+    found = issues("where: {segment: b}", name="a", b="where: {not: {segment: c}}", c="where: {segment: a}")
+    assert "a -> b -> c -> a" in found[0] and len(found) == 3
+
+
+def test_diamond_is_no_cycle():
+    texts = {"a": "where: {all: [{segment: b}, {segment: c}]}", "b": "where: {segment: d}", "c": "where: {segment: d}"}
+    assert issues("where: {did: any}", name="d", **texts) == []
+
+
+@pytest.mark.parametrize("name", ["A", "1a", "a-b", "x" * 64, "a b"])
+def test_file_name_must_be_an_id(name):
+    assert "cannot be a segment id" in issues("where: {did: any}", name=name)[0]
+
+
+def test_reference_to_a_broken_file_is_no_fault_of_the_referrer():
+    loaded = load_texts({"a.yaml": "where: {segment: b}", "b.yaml": "where: {oops: 1}"}, CATALOGUE)
+    assert [segment.id for segment in loaded.segments] == ["a"] and set(loaded.broken) == {"b"}
+
+
+def test_files_that_are_not_text(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"where: \xff\xfe")
+    (tmp_path / "b.yml").write_text("where: {did: any}")
+    found = [str(issue).removeprefix(str(tmp_path)) for issue in load_segments(tmp_path, CATALOGUE).issues]
+    assert found == ["/a.yaml:1: not UTF-8 text; save it as UTF-8",
+                     "/b.yml:1: definitions end in .yaml; rename it to b.yaml"]
+
+
+def test_yaml_is_read_strictly():
+    """Norway is no boolean, numbers keep their digits, and dates and 1_000 are text."""
+    value = parse("a: NO\nb: 0.30\nc: 1_000\nd: 2026-01-01\ne: true\nf: '5'\ng: 012\nh: ~", "x").value
+    assert {key: str(part) for key, part in value.items()} == {
+        "a": "NO", "b": "0.30", "c": "1_000", "d": "2026-01-01", "e": "True", "f": "5", "g": "12", "h": "None",
+    }
+
+
+def test_huge_file_is_refused():
+    assert "larger than" in issues("x: " + "a" * 1_000_001)[0]
+
+
+def test_file_and_python_give_equal_objects():
+    text = """
+    name: Loyal
+    eligible: [registered, email]
+    where:
+      all:
+        - {ordered: purchases, within: 365d, count: {at_least: 3}, items: {product_id: tea, quantity: {sum: {at_least: 2}}}}
+        - {did: [{type: page_viewed, where: {channel: email}}, added_to_cart], within: {ago: [60d, 30d]}}
+        - any:
+          - {customer: country, in: [DE, NO]}
+          - not: {customer: email, known: true}
+        - {customer: created_at, between: [2026-01-01, 2026-02-01]}
+        - {did: any, sum: {of: amount, at_least: 0.50}}
+        - {split: {salt: a, from: 0, to: 50}}
+    """
+    (read,) = load_texts({"loyal.yaml": text}, CATALOGUE).segments
+    built = build.segment("loyal", name="Loyal", eligible=["registered", "email"], where=build.all_of(
+        build.ordered("purchases", within="365d", count={"at_least": 3},
+                      items={"product_id": "tea", "quantity": {"sum": {"at_least": 2}}}),
+        build.did([{"type": "page_viewed", "where": {"channel": "email"}}, "added_to_cart"], within={"ago": ["60d", "30d"]}),
+        build.any_of(build.customer("country", in_=["DE", "NO"]), build.not_(build.customer("email", known=True))),
+        build.customer("created_at", between=["2026-01-01", "2026-02-01"]),
+        build.did("any", sum={"of": "amount", "at_least": 0.5}),
+        build.split("a", 0, 50),
+    ))
+    assert read == built and hash(read) == hash(built)
+    assert read.definition_hash == built.definition_hash
+    assert Segment.from_json(read.to_json()) == read
+
+
+def test_builder_reports_faults():
+    with pytest.raises(ConfError, match="unknown key 'cnt'; did you mean 'count'"):
+        build.did("any", cnt=2)
+
+
+def test_hash_follows_the_result_and_not_the_words():
+    base = build.segment("a", where=build.did("any"))
+    assert base.definition_hash == build.segment("a", name="B", tags=["t"], where=build.did("any")).definition_hash
+    assert base.definition_hash != build.segment("a", anonymous=False, where=build.did("any")).definition_hash
+    assert base.definition_hash != build.segment("a", where=build.did("any", within="1d")).definition_hash
+
+
+def _documented():
+    for key, condition in sorted(REGISTRY.items()):
+        for block in re.findall(r"```yaml\n(.*?)```", condition.__doc__ or "", flags=re.S):
+            yield pytest.param(condition, block, id=key)
+
+
+_EXAMPLES = list(_documented())
+
+
+@pytest.mark.parametrize(("condition", "block"), _EXAMPLES)
+def test_documented_example_reads_as_its_condition(condition, block):
+    """Every condition type has an example in its docstring, and the example is valid, has a label, and comes back."""
+    lines = [line.removeprefix("    ") for line in block.splitlines()]
+    document = parse("\n".join(lines), "example.yaml").value
+    read = condition.model_validate(document)
+    assert read.label()
+    assert condition.model_validate(read.to_plain()) == read
+
+
+def test_every_condition_has_an_example():
+    assert {param.id for param in _EXAMPLES} == set(REGISTRY)
+
+
+def test_pending_conditions_are_named_as_warnings():
+    assert issues("where: {score: churn.risk_rate, at_least: 0.5}") == [
+        "x.yaml:1: where: warning: waiting for scores: churn.risk_rate"
+    ]
+    assert issues("where: {sequence: [{did: page_viewed}, {ordered: any}], within: 30d}") == [
+        "x.yaml:1: where: warning: sequence is not evaluated yet"
+    ]
+
+
+def test_equal_features_are_one_feature():
+    texts = {
+        "a.yaml": "where: {did: page_viewed, within: 30d, count: {at_least: 2}}",
+        "b.yaml": "where: {did: [page_viewed], within: {ago: [31d, 1d]}}",
+        "c.yaml": "where: {did: page_viewed, within: 30d, count: {at_most: 7}}",
+    }
+    from datetime import date
+    from zoneinfo import ZoneInfo
+
+    from segment_lib.clock import Clock
+    from segment_lib.plan import build_plan
+
+    plan = build_plan(load_texts(texts, CATALOGUE).segments, CATALOGUE, Clock(date(2026, 5, 1), ZoneInfo("UTC")))
+    assert len(plan.features) == 2 and all(isinstance(feature, core.Feature) for feature in plan.features)
+
+
+VALID = [
+    "where: {customer: country, in: [DE, NO]}",
+    "name: A\nwhere: {all: [{did: page_viewed, count: 2}, {not: {ordered: [paid], within: 30d}}]}",
+    "where: {ordered: any, items: {same: product_id, quantity: {sum: {at_least: 2}}}}",
+    "where: {did: [{type: page_viewed, where: {any: [{channel: email}, {amount: {more_than: 2}}]}}], within: {from: 2026-01-01}}",
+    "where: {customer: birthday, anniversary: {in_next: 7d}}",
+]
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_json_schema_accepts_what_validate_accepts(text):
+    jsonschema = pytest.importorskip("jsonschema")
+    assert issues(text) == []
+    jsonschema.validate(parse(text, "x").value, json_schema(CATALOGUE))
+
+
+@pytest.mark.parametrize("text", [
+    "where: {customer: contry, is: DE}", "where: {did: page_viewd}", "where: {did: any, cnt: 2}", "where: {all: []}",
+    "kind: statc\nwhere: {did: any}", "name: a",
+])
+def test_json_schema_refuses_what_validate_refuses(text):
+    jsonschema = pytest.importorskip("jsonschema")
+    assert issues(text)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(parse(text, "x").value, json_schema(CATALOGUE))
+
+
+def test_reference_page_is_what_the_code_says():
+    """docs/conditions.md is written by ``python -m segment_lib.definition.reference``."""
+    from pathlib import Path
+
+    from segment_lib.definition.reference import markdown
+
+    assert (Path(__file__).parents[1] / "docs" / "conditions.md").read_text(encoding="utf-8") == markdown()
