@@ -35,7 +35,7 @@ _S3 = re.compile(r"^s3[an]?://")
 
 @dataclass(frozen=True)
 class Conf:
-    """A conf folder, read: its name as it was asked for, and the YAML files in it (None is content that is not UTF-8)."""
+    """A conf folder, read: its name as it was asked for, and its YAML files (None is content that is not UTF-8)."""
 
     name: str
     texts: Mapping[str, str | None]
@@ -54,7 +54,7 @@ class Conf:
             raise ConfError(_issues(error, merged, layers)) from None
 
     def catalogue(self, tenant: str | None = None, environ: Mapping[str, str] | None = None) -> Catalogue | None:
-        """The names that definitions may use, also when other parts of the settings are faulty; None if they cannot be read.
+        """The names that definitions may use, also when other settings are faulty; None if they cannot be read.
 
         A name whose own entry is faulty is left out, and so are purchase statuses that are not order statuses.
         """
@@ -315,8 +315,8 @@ def _keys(path: tuple[str | int, ...]) -> list[str]:
             kind = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
         else:
             kind = get_args(kind)[1] if get_args(kind)[:2] else None
-    sections = [option for option in (kind, *get_args(kind)) if isinstance(option, type) and issubclass(option, BaseModel)]
-    return [name for section in sections for name in section.model_fields]
+    kinds = [option for option in (kind, *get_args(kind)) if isinstance(option, type)]
+    return [name for option in kinds if issubclass(option, BaseModel) for name in option.model_fields]
 
 
 def _issue(layers: list[Document], path: tuple[str | int, ...], message: str, hint: str) -> Issue:

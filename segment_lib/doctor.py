@@ -64,7 +64,7 @@ def check_lake(settings: Settings) -> Iterator[Check]:
 
 def _python() -> Check:
     found = ".".join(str(part) for part in sys.version_info[:3])
-    return Check("python", sys.version_info[:2] >= PYTHON, found, "install Python 3.11 or newer and make the venv with it")
+    return Check("python", sys.version_info[:2] >= PYTHON, found, "make the venv with Python 3.11 or newer")
 
 
 def _package(name: str) -> Check:
@@ -128,8 +128,8 @@ def _jars(settings: Settings, environ: Mapping[str, str]) -> Check:
 
 
 _JARS_REMEDY = (
-    "Spark brings the jars of Delta (and of S3A, when a path lies on S3) once from Maven Central or from the mirror that "
-    "its settings name, so this machine must reach one of them the first time; or put the jars into a folder and name "
+    "Spark brings the jars of Delta (and of S3A, when a path lies on S3) once from Maven Central, or from the mirror "
+    "that its settings name, so this machine must reach one of them the first time; or put the jars into a folder and name "
     "them in conf, as spark.jars, with spark.jars.packages: ''"
 )
 _RESOLVER = ("spark.jars", "spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")

@@ -1,4 +1,4 @@
-"""Loading files into the input tables: checked, deduplicated, merged by key, and each rejected row kept with its reason."""
+"""Loading files into the input tables: checked, deduplicated, merged by key, each rejected row kept with its reason."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from segment_lib.tables import INPUTS, LOAD_COLUMNS
 _RECORD, _CHANGE = "__record", "__change"
 #: More separate stretches of days than this in one load are read as fewer, longer ones.
 MAX_STRETCHES = 24
+#: A load of at most so many rows is written as one file.
+SMALL_LOAD = 200_000
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,13 @@ class _Load:
             rows = self.lake.stage("rows", self.load_id, rows)
         except StorageError as error:
             raise unreadable(error.__cause__ or error, names) from error
-        counts = {
-            row["reason"]: row["n"]
-            for row in rows.groupBy(F.get(REASONS, F.lit(0)).alias("reason")).agg(F.count("*").alias("n")).collect()
-        }
+        placed = INPUTS[self.table].time
+        day = F.from_utc_timestamp(placed, self.settings.time_zone).cast("date") if placed else F.lit(None)
+        groups = rows.groupBy(F.get(REASONS, F.lit(0)).alias("reason")).agg(
+            F.count("*").alias("n"), F.collect_set(day).alias("days")
+        ).collect()
+        counts = {row["reason"]: row["n"] for row in groups}
+        days = next((row["days"] for row in groups if row["reason"] is None), [])
         accepted = counts.pop(None, 0)
         rejected = sum(counts.values())
         by_reason = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
@@ -113,10 +118,10 @@ class _Load:
             top = ", ".join(f"{reason} {n}" for reason, n in list(by_reason.items())[:5])
             raise InputError(
                 f"{self.table}: {rejected} of {result.rows} rows were rejected ({share:.1%}, allowed are "
-                f"{self.settings.ingest.max_reject_rate:.1%} by ingest.max_reject_rate): {top}. Nothing was loaded; the "
-                f"rows are in `quarantine` under load_id {self.load_id}"
+                f"{self.settings.ingest.max_reject_rate:.1%} by ingest.max_reject_rate): {top}. Nothing was loaded; "
+                f"the rows are in `quarantine` under load_id {self.load_id}"
             )
-        result = self._merge(rows.where(F.size(REASONS) == 0), given, result)
+        result = self._merge(rows.where(F.size(REASONS) == 0), given, days, result)
         self._quarantine(rows, rejected)
         self._log(result, names)
         return result
@@ -151,7 +156,7 @@ class _Load:
         mapping = self.settings.input(self.table).mapping()
         named = {name: T.StringType() for name in mapping if name not in kinds}
         if named and self.table == "erasures":
-            raise InputError(f"erasures keeps only a hash of the id: conf maps {', '.join(named)}, which it has no place for")
+            raise InputError(f"erasures keeps only a hash of the id and has no place for {', '.join(named)} (see conf)")
         for name, rule in mapping.items():
             found = inputs.column_at(batch.columns, rule.source) if name in named and rule.source else None
             if found is not None:
@@ -199,28 +204,30 @@ class _Load:
     def _as_stored(self, rows: DataFrame) -> DataFrame:
         """The rows with the types that the table has; a column that has changed its type is an error."""
         stored = {f.name: f.dataType for f in self.stored.schema}
+        declared = self.settings.names().custom(self.table)
         by_case = {name.lower(): name for name in stored}
         columns = []
         for column in rows.schema:
             name, kind = column.name, column.dataType
             here = stored.get(name)
             if here is None and name.lower() in by_case:
-                raise InputError(f"{self.table}: column {name!r} differs only by case from {by_case[name.lower()]!r} in the table")
+                known = by_case[name.lower()]
+                raise InputError(f"{self.table}: column {name!r} differs only by case from {known!r} in the table")
             value = F.col(f"`{name}`")
             if here is None or _fits(kind, here):
                 columns.append(value)
-            elif _widens(kind, here) or (isinstance(here, T.StringType) and name in self.settings.names().custom(self.table)):
+            elif _widens(kind, here) or (isinstance(here, T.StringType) and name in declared):
                 columns.append(value.cast(here).alias(name))
             else:
                 raise InputError(
-                    f"{self.table}: column {name!r} is {here.simpleString()} in the table and {kind.simpleString()} in this "
-                    f"load; declare its type in conf (catalogue) or map it to another name"
+                    f"{self.table}: column {name!r} is {here.simpleString()} in the table and {kind.simpleString()} in "
+                    f"this load; declare its type in conf (catalogue) or map it to another name"
                 )
         return rows.select(*columns)
 
     # -- rows out
 
-    def _merge(self, rows: DataFrame, given: set[str], result: LoadResult) -> LoadResult:
+    def _merge(self, rows: DataFrame, given: set[str], days: list[date], result: LoadResult) -> LoadResult:
         """Write what is new or newer, in at most one commit."""
         rows, erased = self._without_erased(rows, result.accepted)
         updated_at = F.col("updated_at") if "updated_at" in rows.columns else F.lit(None).cast("timestamp")
@@ -230,7 +237,7 @@ class _Load:
         rows = rows.withColumn("__rank", F.row_number().over(latest)).where("__rank = 1")
         rows = rows.drop("__rank", FILE, BLOCK, PLACE, REASONS, _RECORD)
         rows = rows.withColumns({"_load_id": F.lit(self.load_id), "_loaded_at": F.lit(self.now)})
-        touched = self._touched(rows)
+        touched = self._touched(days)
         changes = self.lake.stage("changes", self.load_id, self._changes(rows, given, touched))
         counts = {row[_CHANGE]: row["n"] for row in changes.groupBy(_CHANGE).agg(F.count("*").alias("n")).collect()}
         inserted, updated = counts.get("insert", 0), counts.get("update", 0)
@@ -242,13 +249,21 @@ class _Load:
             on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.key)
             self.lake.merge(self.table, changed, f"{on} AND {touched}" if touched else on, self.load_id)
         elif inserted:
-            placed = INPUTS[self.table].time
-            # Files that each hold a stretch of time are skipped by later merges and windows.
-            self.lake.append(self.table, changed.repartitionByRange(placed) if placed else changed, self.load_id)
+            self.lake.append(self.table, self._placed(changed, inserted), self.load_id)
         return LoadResult(**{
             **vars(result), "erased": erased, "superseded": result.accepted - erased - kept, "inserted": inserted,
             "updated": updated, "outcome": "loaded" if inserted or updated else "unchanged",
         })
+
+    def _placed(self, rows: DataFrame, count: int) -> DataFrame:
+        """Rows laid out for writing: a small load is one file, and each file of a large one holds a stretch of time.
+
+        Later merges and windows skip files by their times.
+        """
+        placed = INPUTS[self.table].time
+        if count <= SMALL_LOAD:
+            return rows.coalesce(1)
+        return rows.repartitionByRange(placed) if placed else rows
 
     def _without_erased(self, rows: DataFrame, accepted: int) -> tuple[DataFrame, int]:
         """The rows under canonical ids, without erased customers, and how many those were.
@@ -268,15 +283,13 @@ class _Load:
             rows = inputs.without_erased(rows, erased, self.lake.tenant)
         return rows, accepted - rows.count() if erased is not None else 0
 
-    def _touched(self, rows: DataFrame) -> str:
+    def _touched(self, days: list[date]) -> str:
         """A condition on the table's time that holds on the days of the load; empty for tables without a time."""
         placed = INPUTS[self.table].time
         if not placed:
             return ""
-        day = F.from_utc_timestamp(placed, self.settings.time_zone).cast("date").alias("day")
-        days = [row["day"] for row in rows.select(day).distinct().collect()]
-        zone = self.settings.zone
-        return stretches_condition(f"t.`{placed}`", stretches(days, MAX_STRETCHES), zone) if days else "false"
+        found = stretches(days, MAX_STRETCHES)
+        return stretches_condition(f"t.`{placed}`", found, self.settings.zone) if found else "false"
 
     def _changes(self, rows: DataFrame, given: set[str], touched: str) -> DataFrame:
         """Each row with what it does to the table: insert, update, or keep what is stored."""
@@ -346,7 +359,10 @@ def stretches(days: Sequence[date], most: int) -> list[tuple[date, date]]:
     [(1, 2), (9, 11)]
     """
     ordered = sorted(set(days))
-    gaps = sorted(((b - a).days, i) for i, (a, b) in enumerate(zip(ordered, ordered[1:], strict=False)) if (b - a).days > 1)
+    if not ordered:
+        return []
+    pairs = enumerate(zip(ordered, ordered[1:], strict=False))
+    gaps = sorted(((b - a).days, i) for i, (a, b) in pairs if (b - a).days > 1)
     cuts = sorted(i for _, i in gaps[max(0, len(gaps) - most + 1):])
     starts = [0, *(i + 1 for i in cuts)]
     ends = [*cuts, len(ordered) - 1]

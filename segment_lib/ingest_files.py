@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from segment_lib.errors import InputError, UsageError
-from segment_lib.storage import SPARK_ERRORS, Lake, error_class, literal_path
+from segment_lib.paths import literal_path
+from segment_lib.storage import SPARK_ERRORS, Lake, error_class
 
 #: Where a row came from: the file, the part of it that one task read, and the row's place within the part.
 FILE, BLOCK, PLACE = "__file", "__block", "__place"
@@ -151,7 +152,8 @@ def _first_record(lake: Lake, path: str, options: Mapping[str, str]) -> tuple[st
     head = lake.head(path, HEADER_BYTES).decode(options["encoding"], errors="replace").removeprefix("\ufeff")
     separator = options.get("sep") or options.get("delimiter") or ","
     comment = options.get("comment")
-    lines = (line for line in io.StringIO(head, newline="") if line.strip() and not (comment and line.startswith(comment)))
+    lines = (line for line in io.StringIO(head, newline="") if line.strip())
+    lines = (line for line in lines if not (comment and line.startswith(comment)))
     if len(separator) > 1:
         first = next(lines, "").rstrip("\r\n").split(separator)
     else:
@@ -166,9 +168,11 @@ def _json(lake: Lake, paths: list[str], options: dict[str, str]) -> list[Batch]:
     files = [literal_path(path) for path in paths]
     columns = T.StructType([f for f in lake.spark.read.options(**read).json(files).schema if f.name != CORRUPT])
     schema = T.StructType([*columns.fields, T.StructField(CORRUPT, T.StringType())])
-    return [Batch(_with_origin(lake.spark.read.schema(schema).options(**read).json(files)), columns, tuple(paths), True)]
+    frame = lake.spark.read.schema(schema).options(**read).json(files)
+    return [Batch(_with_origin(frame), columns, tuple(paths), sparse=True)]
 
 
 def _parquet(lake: Lake, paths: list[str], options: dict[str, str]) -> list[Batch]:
-    frame = lake.spark.read.options(**{"mergeSchema": "true", **options}).parquet(*(literal_path(path) for path in paths))
+    files = [literal_path(path) for path in paths]
+    frame = lake.spark.read.options(**{"mergeSchema": "true", **options}).parquet(*files)
     return [Batch(_with_origin(frame), frame.schema, tuple(paths))]

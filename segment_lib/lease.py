@@ -1,7 +1,7 @@
 """The lease: one living writer per tenant, and no waiting for a dead one.
 
-The owner writes who it is and renews a sign of life. A newcomer takes over when the owner is gone: at once when it ran on
-this host and its process no longer exists, else when the sign of life is older than the timeout. Hosts' clocks must
+The owner writes who it is and renews a sign of life. A newcomer takes over when the owner is gone: at once when it ran
+on this host and its process no longer exists, else when the sign of life is older than the timeout. Hosts' clocks must
 agree to well within that timeout.
 """
 
@@ -107,8 +107,8 @@ def is_alive(pid: int, started: str) -> bool:
 class Lease:
     """Hold a tenant for the length of a block; raises LockedError when a living run has it.
 
-    `check` raises when the lease was lost meanwhile (this process slept past the timeout and another took over): call it
-    before the one commit that must not happen twice.
+    `check` raises when the lease was lost meanwhile (this process slept past the timeout and another took over): call
+    it before the one commit that must not happen twice.
     """
 
     def __init__(

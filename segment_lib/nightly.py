@@ -18,7 +18,7 @@ from segment_lib import gates, logs, maintenance, publishing, static
 from segment_lib import night as nights
 from segment_lib.clock import Clock
 from segment_lib.definitions_log import Definition
-from segment_lib.errors import EXIT_OK, EXIT_PARTIAL, GateError, SeglakeError, UsageError
+from segment_lib.errors import EXIT_OK, EXIT_PARTIAL, GateError, LockedError, SeglakeError, UsageError
 from segment_lib.lease import Lease
 from segment_lib.metrics import EVERYONE, SegmentMetrics, Totals
 from segment_lib.night import Night
@@ -199,7 +199,7 @@ def _run_date(
                 _end(lake, log, started, watch, State.REFUSED, gates=night.gates, rows=night.rows)
                 raise GateError(_refusal(night))
             outcome = _publish(lake, night, history, started, watch)
-        except GateError:
+        except (GateError, LockedError):
             raise
         except Exception as error:
             _failed(lake, log, started, watch, error)

@@ -193,7 +193,8 @@ class S3Objects:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
+            lister = self.client.get_paginator("list_objects_v2")
+            pages = lister.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
             return sorted(found["Key"][len(self.prefix):] for page in pages for found in page.get("Contents", ()))
         except (BotoCoreError, ClientError) as error:
             self._failed(error)

@@ -46,6 +46,8 @@ EMBEDDED = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Each Column function would ask the JVM for the caller's line; with a thousand definitions that is most of the plan.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # The state of a table's log is small; 50 partitions, the default, cost more than they save.
     "spark.databricks.delta.snapshotPartitions": "4",
 }

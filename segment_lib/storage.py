@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 
 from segment_lib import inputs
 from segment_lib.errors import InputError, StorageError, nearest
+from segment_lib.paths import absolute, literal_path, scheme_of
 from segment_lib.rowchecks import Raw, value_of
 from segment_lib.settings import TENANT_ID, Settings
 from segment_lib.tables import INPUTS, OUTPUTS, PER_RUN, ddl
@@ -26,12 +27,11 @@ from segment_lib.tables import INPUTS, OUTPUTS, PER_RUN, ddl
 PARTITION = ("snapshot_date", "run_id")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$")
 _COMMIT = re.compile(r"^(\d{20})\.(json|checkpoint\..*parquet)$")
-_GLOB = re.compile(r"([\\*?\[\]{}])")
 #: Columns whose least and greatest values a table's log keeps for skipping files; none of them is personal.
 _STATISTICS = {
-    "events": "occurred_at,_loaded_at", "orders": "ordered_at,_loaded_at", "membership_changes": "base_run_id,segment_id",
-    "segment_metrics": "base_run_id,segment_id", "quarantine": "load_id", "runs": "snapshot_date,run_id,state,at",
-    "segments": "segment_id", "loads": "load_id,at",
+    "events": "occurred_at,_loaded_at", "orders": "ordered_at,_loaded_at",
+    "membership_changes": "base_run_id,segment_id", "segment_metrics": "base_run_id,segment_id",
+    "quarantine": "load_id", "runs": "snapshot_date,run_id,state,at", "segments": "segment_id", "loads": "load_id,at",
 }
 #: What Spark raises: its own errors, and those of the JVM that it does not translate.
 SPARK_ERRORS = (PySparkException, Py4JJavaError)
@@ -75,35 +75,6 @@ def condition(where: Mapping[str, Value]) -> str:
     return " AND ".join(
         f"`{name}` IS NULL" if value is None else f"`{name}` = {sql_literal(value)}" for name, value in where.items()
     )
-
-
-def literal_path(path: str) -> str:
-    r"""A path that file readers take as it stands: they would expand characters of a glob.
-
-    >>> literal_path("lake[1]/a")
-    'lake\\[1\\]/a'
-    """
-    return _GLOB.sub(r"\\\1", path)
-
-
-def scheme_of(path: str) -> str:
-    """The scheme of a path, empty for a local one.
-
-    >>> scheme_of("s3a://bucket/lake"), scheme_of("/data/lake"), scheme_of("file:///data")
-    ('s3a', '', '')
-    """
-    match = re.match(r"^([a-z][a-z0-9+.-]+):", path)
-    return "" if not match or match[1] == "file" else match[1]
-
-
-def absolute(path: str) -> str:
-    """A path that does not depend on the working folder; `s3://` is what S3A calls `s3a://`."""
-    scheme = scheme_of(path)
-    if not scheme:
-        return os.path.abspath(re.sub(r"^file:(//)?(?=/)", "", path))
-    if ".." in path.split("/"):
-        raise StorageError(f"{path!r} must not contain '..'")
-    return re.sub(r"^s3://", "s3a://", path).rstrip("/")
 
 
 class Lake:
@@ -240,11 +211,14 @@ class Lake:
         if not self.exists(table):
             if self.is_in_place(table):
                 raise InputError(f"{table}: there is no Delta table at {self.path(table)} (conf inputs.{table}.path)")
-            return self.spark.createDataFrame([], self.schema(table))
+            return self._no_rows(table)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return self._guard(table, lambda: reader.load(self.path(table)))
+
+    def _no_rows(self, table: str) -> DataFrame:
+        return self.spark.createDataFrame([], self.schema(table))
 
     def published(self, table: str, version: int | None = None) -> DataFrame:
         """An output without the rows of erased customers."""
@@ -263,12 +237,17 @@ class Lake:
     ) -> DataFrame:
         """What the engine reads of an input.
 
-        Standard and declared columns with their types, `_bad_NAME` where a custom column may not convert, `_reject` (why
-        a row does not count, NULL for a good one; rows are not filtered) and `_late_at` (when the row arrived, if known).
-        Ids are canonical and erased customers are absent. `pins` gives the version of `aliases`; with `now` rows of the
-        future are rejected in tables read in place (our own were checked at load).
+        Standard and declared columns with their types, `_bad_NAME` where a custom column may not convert, `_reject`
+        (why a row does not count, NULL for a good one; rows are not filtered) and `_late_at` (when the row arrived, if
+        known). Ids are canonical and erased customers are absent. `pins` are the versions of the run: the version of
+        `aliases`, and a table that is not among them has no rows, whatever came since. With `now` rows of the future
+        are rejected in tables read in place (our own were checked at load).
         """
-        stored = self.read(table, version)
+        if version is None and pins is not None and not self.is_in_place(table):
+            version = pins.get(table)
+            stored = self.read(table, version) if version is not None else self._no_rows(table)
+        else:
+            stored = self.read(table, version)
         if self.is_in_place(table):
             frame = inputs.in_place(stored, table, self.settings, now)
         else:
@@ -324,9 +303,9 @@ class Lake:
     def new_files(self, table: str, since_version: int | None, version: int) -> int:
         """How many keys occur more than once in the files that a table in place gained between two versions.
 
-        Only those files are read. Where the table's features do not allow to read files by themselves (deletion vectors,
-        mapped column names, a key that is a partition), the key columns of the whole table are, cut to those files. All
-        files count as new when `since_version` is None or no longer kept.
+        Only those files are read. Where the table's features do not allow to read files by themselves (deletion
+        vectors, mapped column names, a key that is a partition), the key columns of the whole table are, cut to those
+        files. All files count as new when `since_version` is None or no longer kept.
         """
         frame = self.read(table, version)
         added = set(frame.inputFiles())
@@ -373,12 +352,12 @@ class Lake:
         more = [name for name in frame.columns if name not in schema.fieldNames()]
         if more and table not in INPUTS:
             raise StorageError(f"table {table!r} has no column {', '.join(more)}")
-        columns = [
-            (F.col(f"`{f.name}`") if f.name in frame.columns else F.lit(None)).alias(f.name)
-            if isinstance(f.dataType, T.ArrayType) and f.name in frame.columns
-            else (F.col(f"`{f.name}`") if f.name in frame.columns else F.lit(None)).cast(f.dataType).alias(f.name)
-            for f in schema
-        ]
+        columns = []
+        for column in schema:
+            value = F.col(f"`{column.name}`") if column.name in frame.columns else F.lit(None)
+            # Lines may have more fields than the standard ones; a cast would cut them off.
+            keep = isinstance(column.dataType, T.ArrayType) and column.name in frame.columns
+            columns.append((value if keep else value.cast(column.dataType)).alias(column.name))
         return frame.select(*columns, *(F.col(f"`{name}`") for name in more))
 
     def _writer(self, table: str, frame: DataFrame, run_id: str):
@@ -413,7 +392,7 @@ class Lake:
         self._guard(table, lambda: writer.save(path))
 
     def delete(self, table: str, where: Mapping[str, Value], run_id: str) -> None:
-        """Delete the rows that equal `where`. The values are kept in the table's log, so no personal ones belong here."""
+        """Delete the rows that equal `where`. The table's log keeps the values: no personal ones belong here."""
         if self.exists(table):
             path = self._writable(table)
             with self._commit_metadata(run_id, table):
@@ -428,7 +407,8 @@ class Lake:
             self._guard(table, lambda: merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute())
 
     def _commit_metadata(self, run_id: str, table: str):
-        return _SessionValue(self.spark, "spark.databricks.delta.commitInfo.userMetadata", self._metadata(run_id, table))
+        name = "spark.databricks.delta.commitInfo.userMetadata"
+        return _SessionValue(self.spark, name, self._metadata(run_id, table))
 
     # -- staging
 

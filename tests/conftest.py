@@ -1,0 +1,55 @@
+"""One Spark session for the whole test run, and a fresh lake for each test that asks for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segment_lib.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def event_log_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("event_log")
+
+
+@pytest.fixture(scope="session")
+def spark(event_log_folder):
+    from segment_lib.session import build_session
+
+    conf = {
+        "spark.eventLog.enabled": "true", "spark.eventLog.dir": event_log_folder.as_uri(),
+        "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
+        "spark.master": "local[2]", "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2",
+        "spark.default.parallelism": "2", "spark.databricks.delta.snapshotPartitions": "1",
+        # Tests start many small queries: code that is compiled quickly beats code that runs fast.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    session = build_session(Settings(spark=conf), app_name="tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def event_log(spark, event_log_folder):
+    """The path of Spark's event log, with everything in it that has happened."""
+
+    def written() -> Path:
+        spark.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
+        (log,) = event_log_folder.iterdir()
+        return log
+
+    return written
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(root=str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def lake(spark, settings: Settings):
+    from segment_lib.storage import Lake
+
+    return Lake(spark, settings)

@@ -1,0 +1,67 @@
+"""A night reads every input row at most once, however many definitions there are: counted in Spark's own event log."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from agreement import segments_of, settings_for, write
+from strategies import batch
+
+from segment_lib import nightly
+from segment_lib.definition import Loaded
+from segment_lib.settings import Settings
+from segment_lib.storage import Lake
+
+INPUTS = ("customers", "events", "orders", "lists")
+
+
+def records_read(log: Path, after: int, paths: dict[str, str]) -> dict[str, int]:
+    """Rows that scans of each table put out, over all jobs that the log has after a byte offset."""
+    scans: dict[int, str] = {}
+    counts: dict[str, int] = defaultdict(int)
+    with log.open("rb") as lines:
+        lines.seek(after)
+        for line in lines:
+            event = json.loads(line)
+            if "sparkPlanInfo" in event:
+                _find_scans(event["sparkPlanInfo"], paths, scans)
+            if event["Event"] == "SparkListenerTaskEnd":
+                for update in event["Task Info"]["Accumulables"]:
+                    if update["ID"] in scans:
+                        counts[scans[update["ID"]]] += int(update["Update"])
+    assert scans, "the log shows no scan of any input"
+    return counts
+
+
+def _find_scans(plan: dict, paths: dict[str, str], scans: dict[int, str]) -> None:
+    location = plan.get("metadata", {}).get("Location", "")
+    for table, path in paths.items():
+        if f"{path}]" in location or f"{path}," in location:
+            for metric in plan["metrics"]:
+                if metric["name"] == "number of output rows":
+                    scans[metric["accumulatorId"]] = table
+    for child in plan.get("children", ()):
+        _find_scans(child, paths, scans)
+
+
+@pytest.mark.parametrize("count", [1, 50, 200])
+def test_each_input_row_is_read_once(spark, event_log, tmp_path, count):
+    drawn = batch(11, 200)
+    conf = settings_for(str(tmp_path), drawn.zone.key)
+    settings = Settings(**{**conf.model_dump(), "gates": {}})
+    lake = Lake(spark, settings)
+    write(spark, lake, drawn.data)
+    definitions = dict(list(drawn.definitions.items())[:count])
+    loaded = Loaded(tuple(segments_of(definitions, settings)))
+    rows = {table: lake.read(table).count() for table in INPUTS}
+    offset = event_log().stat().st_size
+    now = datetime(2100, 1, 1, tzinfo=UTC)
+    outcome = nightly.run(lake, settings, loaded, snapshot_date=drawn.snapshot_date, now=now)
+    assert outcome.record.rows["events"] == rows["events"] > 0
+    read = records_read(event_log(), offset, {table: lake.path(table) for table in INPUTS})
+    assert read["events"] > 0 and read["orders"] > 0
+    assert all(read[table] <= rows[table] for table in INPUTS), (dict(read), rows)
