@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from segment_lib import logs
-from segment_lib.runs import History, RunRecord, read_history
+from segment_lib.runs import History, RunRecord
 from segment_lib.settings import RetentionSection, Settings
 from segment_lib.tables import PER_RUN
 
@@ -67,9 +67,8 @@ def obsolete(history: History, now: datetime, grace: timedelta = GRACE) -> dict[
     return found
 
 
-def tidy(lake: Lake, settings: Settings, *, now: datetime, grace: timedelta = GRACE) -> Tidied:
-    """Deletes what is not kept. Safe to repeat; to be called by who holds the tenant's lease."""
-    history = read_history(lake)
+def tidy(lake: Lake, settings: Settings, history: History, *, now: datetime, grace: timedelta = GRACE) -> Tidied:
+    """Deletes what is not kept. Safe to repeat; to be called by who holds the tenant's lease, with the whole log."""
     gone = obsolete(history, now, grace)
     frozen_by = {run.run_id for run in history.frozen.values()}
     kept = kept_dates(history.dates, settings.retention)

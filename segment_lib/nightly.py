@@ -166,23 +166,25 @@ def _run_dates(
     began = time.perf_counter()
     outcomes = []
     with Lease(open_objects(lake.home), lake.tenant, new_run_id(now)) as lease, logs.context(tenant=lake.tenant):
+        history = read_history(lake)
         for day in dates:
             watch = _Watch(now, lease, began, progress=options.progress)
-            outcomes.append(_run_date(lake, settings, loaded, day, watch, options))
+            outcome, history = _run_date(lake, settings, loaded, history, day, watch, options)
+            outcomes.append(outcome)
         try:
-            maintenance.tidy(lake, settings, now=now)
+            maintenance.tidy(lake, settings, history, now=now)
         except SeglakeError as error:
             _log.warning("cleaning up failed and is tried again after the next run: %s", error)
     return tuple(outcomes)
 
 
 def _run_date(
-    lake: Lake, settings: Settings, loaded: Loaded, day: date, watch: _Watch, options: Options
-) -> RunOutcome:
+    lake: Lake, settings: Settings, loaded: Loaded, history: History, day: date, watch: _Watch, options: Options
+) -> tuple[RunOutcome, History]:
+    """One date, published; and the log as it is then. Nobody else writes it, for this process holds the lease."""
     clock = Clock(day, settings.zone)
     if clock.as_of > watch.now():
         raise UsageError(f"{day} has not ended in {settings.time_zone} yet, so it cannot be run")
-    history = read_history(lake)
     work = prepare(
         lake, loaded, history, day, watch.now(), only=options.only, strict=options.strict, fresh=options.fresh,
         as_then=options.as_then,
@@ -205,7 +207,7 @@ def _run_date(
             _failed(lake, log, started, watch, error)
             raise
         lake.drop_staging(started.run_id)
-    return outcome
+    return outcome, log.with_record(outcome.record)
 
 
 def _started(

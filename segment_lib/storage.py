@@ -13,14 +13,14 @@ from urllib.parse import unquote
 from delta import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from segment_lib import inputs
 from segment_lib.errors import InputError, StorageError, nearest
 from segment_lib.paths import absolute, literal_path, scheme_of
-from segment_lib.rowchecks import Raw, value_of
+from segment_lib.rowchecks import value_of
 from segment_lib.settings import TENANT_ID, Settings
 from segment_lib.tables import INPUTS, OUTPUTS, PER_RUN, ddl
 

@@ -1,0 +1,1 @@
+"""Models that score customers; they take and return tables, and reach them through `segment_lib` alone."""

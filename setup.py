@@ -1,0 +1,56 @@
+"""One wheel: the packages `segment_lib`, `models` and `jobs`, and the command `seglake`."""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).parent
+README = HERE / "README.md"
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "segment_lib" / "__init__.py").read_text(encoding="utf-8"))[1]
+RUNTIME = [
+    "pyspark==4.2.*",
+    "delta-spark==4.4.0",  # its jars are resolved by version, so it is the version that was tested
+    "pyarrow>=18",
+    "boto3>=1.36",  # conditional put
+    "pandas>=2.2,<3",  # PySpark 4.2 warns about pandas 3
+    "numpy>=2,<3",
+    "pydantic>=2.9,<3",
+    "typer>=0.15,<1",
+    "rich>=13.7",
+    "PyYAML>=6.0.2",
+    "tzdata>=2025.1",
+    "google-re2>=1.1.20240702",
+]
+DEMO = ["lifetimes==0.11.3"]  # only for the CDNOW order log that it ships; never imported
+BENCH = ["duckdb>=1.4", "polars>=1.30"]
+TEST = ["pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.120", "jsonschema>=4.23", "moto[s3,server]>=5.1"]
+
+
+class BuildWithDemo(build_py):
+    """Puts the repository's conf, which is the demo shop's, into the wheel as a template."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, "segment_lib", "templates", "demo")
+            shutil.copytree(HERE / "conf", target, dirs_exist_ok=True)
+
+
+setup(
+    name="seglake",
+    version=VERSION,
+    description="Customer segmentation as a nightly batch job on a data lake of Delta tables",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    packages=find_packages(include=["segment_lib", "segment_lib.*", "models", "models.*", "jobs", "jobs.*"]),
+    package_data={"segment_lib": ["py.typed", "templates/**/*", "templates/**/.*"]},
+    install_requires=RUNTIME,
+    extras_require={"demo": DEMO, "bench": BENCH, "test": TEST + DEMO + BENCH},
+    cmdclass={"build_py": BuildWithDemo},
+    entry_points={"console_scripts": ["seglake = jobs.cli:main"]},
+    classifiers=["Programming Language :: Python :: 3", "Operating System :: POSIX", "Private :: Do Not Upload"],
+)

@@ -1,0 +1,161 @@
+"""The nightly run under spark-submit, with --py-files, on a standalone master with two workers that the test starts.
+
+The driver and the executors find the product in the zip alone; the executors need no Python package of ours, for Column
+expressions run in the JVM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from segment_lib.session import REQUIRED, embedded_conf
+from segment_lib.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SPARK_HOME = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+DAY = "2026-03-31"
+PATIENCE = 120
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """A standalone master and two workers of one core each."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.port, self.ui = folder, free_port(), free_port()
+        self.url = f"spark://127.0.0.1:{self.port}"
+        self.processes: list[subprocess.Popen] = []
+
+    def __enter__(self) -> Cluster:
+        try:
+            ports = ("--port", str(self.port), "--webui-port", str(self.ui))
+            self._start("master", "master.Master", "--host", "127.0.0.1", *ports)
+            for name in ("first", "second"):
+                self._start(
+                    name, "worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g",
+                    "--webui-port", "0", "--work-dir", str(self.folder / name), self.url,
+                )
+            self._wait_for_workers()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self, name: str, part: str, *arguments: str) -> None:
+        environ = {
+            **os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_NO_DAEMONIZE": "1",
+        }
+        with (self.folder / f"{name}.log").open("w") as log:
+            command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{part}", *arguments]
+            self.processes.append(subprocess.Popen(command, env=environ, cwd=self.folder, stdout=log, stderr=log))
+
+    def state(self) -> dict:
+        """What the master's own page says, as JSON."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ui}/json/", timeout=5) as answer:
+            return json.load(answer)
+
+    def _wait_for_workers(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            assert all(process.poll() is None for process in self.processes), self._logs()
+            try:
+                if sum(worker["state"] == "ALIVE" for worker in self.state()["workers"]) == 2:
+                    return
+            except (OSError, ValueError):
+                pass  # the master does not answer yet, or only with its page for people
+            time.sleep(0.5)
+        pytest.fail(f"the cluster did not start within {PATIENCE} s: {self._logs()}")
+
+    def _logs(self) -> str:
+        return "\n".join(file.read_text()[-1500:] for file in sorted(self.folder.glob("*.log")))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory) -> tuple[Path, Path]:
+    """The zip, and the job files as a scheduler has them: outside the repository, without the packages beside them."""
+    folder = tmp_path_factory.mktemp("product")
+    packed = folder / "seglake.zip"
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "pack.py"), str(packed)], check=True, capture_output=True)
+    for name in ("generate.py", "run.py", "backfill.py"):
+        shutil.copy(ROOT / "jobs" / name, folder)
+    return packed, folder
+
+
+def submit(cluster: Cluster, product: tuple[Path, Path], job: str, *arguments: str) -> dict:
+    """The result of one job file under spark-submit, which sends stderr, our log lines, to stdout as well."""
+    packed, folder = product
+    embedded = embedded_conf(Settings(), {}, app_name=job, s3=False)
+    conf = {
+        **{name: value for name, value in embedded.items() if name.startswith("spark.jars")},
+        "spark.sql.extensions": REQUIRED["spark.sql.extensions"],
+        "spark.sql.catalog.spark_catalog": REQUIRED["spark.sql.catalog.spark_catalog"],
+        "spark.driver.memory": "1g", "spark.executor.memory": "1g", "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2", "spark.ui.enabled": "false", "spark.executor.cores": "1",
+    }
+    command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", cluster.url, "--py-files", str(packed)]
+    command += [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ |= {
+        "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+    done = subprocess.run(
+        [*command, str(folder / job), *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    return json.loads(re.search(r"^\{$.*", done.stdout, re.MULTILINE | re.DOTALL)[0])
+
+
+def test_the_nightly_run_on_a_cluster(cluster, product, tmp_path):
+    packed, folder = product
+    environ = {**os.environ, "PYTHONPATH": str(packed)}
+    subprocess.run(
+        [sys.executable, "-m", "jobs.cli", "init", "shop"], check=True, capture_output=True, env=environ, cwd=tmp_path
+    )
+    conf = ("--conf", str(tmp_path / "shop" / "conf"), "--json")
+    size = ("--customers", "80", "--events", "800")
+    made = submit(cluster, product, "generate.py", *size, "--as-of", DAY, *conf)
+    assert made["rows"]["customers"] == 80
+    run = submit(cluster, product, "run.py", "--as-of", DAY, *conf)
+    assert (run["date"], run["state"]) == (DAY, "published")
+    assert {row["segment"] for row in run["segments"]} >= {"_all", "loyal_quiet"}
+
+    finished = cluster.state()["completedapps"]
+    assert [app["name"] for app in finished if re.match(r"seglake run", app["name"])]
+    # Both workers had an executor of the run: each keeps a folder for every application it worked for.
+    for name in ("first", "second"):
+        assert len(list((cluster.folder / name).glob("app-*/*/stderr"))) >= 2
