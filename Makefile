@@ -42,7 +42,7 @@ test: setup  ## every test; the last line is pytest's own summary
 	$(BIN)/python -m pytest $(TESTS)
 
 soak: setup  ## the long random comparisons and repeated kills that `make test` runs only in short
-	SEGLAKE_SOAK=1 $(BIN)/python -m pytest -m soak $(TESTS)
+	$(BIN)/python -m pytest -m soak $(TESTS)
 
 bench: setup  ## the measured work of benchmarks/, peers side by side; resumes where it stopped
 	$(BIN)/python -m benchmarks.run

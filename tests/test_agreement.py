@@ -10,12 +10,11 @@ from strategies import CATALOGUE, batch, previous_members
 from segment_lib.storage import Lake
 
 
-@pytest.mark.parametrize("seed", range(1, 9))
-def test_random_definitions(spark, tmp_path, seed):
-    """150 definitions a seed in one scan: nulls, ties, window bounds, clock changes, aliases, erasures, references."""
-    drawn = batch(seed, 150)
+def compare(spark, folder, seed: int, count: int) -> None:
+    """One random dataset and `count` definitions, all in one scan."""
+    drawn = batch(seed, count)
     previous = previous_members(seed, drawn)
-    settings = settings_for(str(tmp_path), drawn.zone.key)
+    settings = settings_for(str(folder), drawn.zone.key)
     lake = Lake(spark, settings)
     write(spark, lake, drawn.data)
     expected = members(drawn.definitions, drawn.data, drawn.snapshot_date, drawn.zone, CATALOGUE, previous)
@@ -25,4 +24,34 @@ def test_random_definitions(spark, tmp_path, seed):
                "extra": actual[name] - expected[name]}
         for name in drawn.definitions if actual[name] != expected[name]
     }
-    assert not wrong, f"{len(wrong)} of {len(drawn.definitions)} disagree, such as {next(iter(wrong.items()))}"
+    assert not wrong, f"{len(wrong)} of {count} disagree, such as {next(iter(wrong.items()))}"
+
+
+@pytest.fixture
+def interpreted(spark):
+    """Spark without generated code: the same expressions, and no compiler to wait for."""
+    conf = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+    before = {name: spark.conf.get(name) for name in conf}
+    for name, value in conf.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_definitions(spark, tmp_path, seed):
+    """Nulls, ties, window bounds, clock changes, aliases, erasures, references; with generated code, as a night runs."""
+    compare(spark, tmp_path, seed, 60)
+
+
+@pytest.mark.parametrize("seed", range(3, 9))
+def test_more_random_definitions(spark, interpreted, tmp_path, seed):
+    """More of the same, interpreted."""
+    compare(spark, tmp_path, seed, 120)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(1000, 1070))
+def test_ten_thousand_random_definitions(spark, interpreted, tmp_path, seed):
+    compare(spark, tmp_path, seed, 150)

@@ -36,7 +36,7 @@ TO_DRIVER = {
     "jobs/show.py": {"members": "--limit, at most 10,000"},
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
     "segment_lib/ingest.py": {
-        "_touched": "a row a day that a load touches", "_merge": "a row a kind of change", "run": "a row a reason",
+        "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",
     },
     "segment_lib/maintenance.py": {"_distinct": "a row a run"},
     "segment_lib/metrics.py": {
