@@ -9,6 +9,10 @@ import pytest
 from segment_lib.settings import Settings
 
 
+#: Expressions run as they are instead of being compiled first: the same results, and much sooner on a few rows.
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
+
 @pytest.fixture(scope="session")
 def event_log_folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("event_log")
@@ -25,10 +29,21 @@ def spark(event_log_folder):
         "spark.default.parallelism": "2", "spark.databricks.delta.snapshotPartitions": "1",
         # Tests start many small queries: code that is compiled quickly beats code that runs fast.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        **INTERPRETED,
     }
     session = build_session(Settings(spark=conf), app_name="tests")
     yield session
     session.stop()
+
+
+@pytest.fixture
+def compiled(spark):
+    """Spark with generated code, as a night runs."""
+    for name, value in {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in INTERPRETED.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture

@@ -27,31 +27,19 @@ def compare(spark, folder, seed: int, count: int) -> None:
     assert not wrong, f"{len(wrong)} of {count} disagree, such as {next(iter(wrong.items()))}"
 
 
-@pytest.fixture
-def interpreted(spark):
-    """Spark without generated code: the same expressions, and no compiler to wait for."""
-    conf = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    before = {name: spark.conf.get(name) for name in conf}
-    for name, value in conf.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value)
-
-
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_definitions(spark, tmp_path, seed):
+def test_random_definitions(spark, compiled, tmp_path, seed):
     """Nulls, ties, window bounds, clock changes, aliases, erasures, references; with generated code, as a night runs."""
     compare(spark, tmp_path, seed, 60)
 
 
 @pytest.mark.parametrize("seed", range(3, 9))
-def test_more_random_definitions(spark, interpreted, tmp_path, seed):
-    """More of the same, interpreted."""
+def test_more_random_definitions(spark, tmp_path, seed):
+    """More of the same, without the compiler."""
     compare(spark, tmp_path, seed, 120)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(1000, 1070))
-def test_ten_thousand_random_definitions(spark, interpreted, tmp_path, seed):
+def test_ten_thousand_random_definitions(spark, tmp_path, seed):
     compare(spark, tmp_path, seed, 150)
