@@ -45,7 +45,7 @@ soak: setup  ## the long random comparisons and repeated kills that `make test` 
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
 bench: setup  ## the measured work of benchmarks/, peers side by side; resumes where it stopped
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks
 
 lint: setup  ## the rules of the code that need no Spark
 	$(BIN)/python -m compileall -q segment_lib models jobs

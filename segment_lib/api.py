@@ -1,7 +1,7 @@
 """The read API: published data of one tenant as DataFrames, for notebooks and other programs.
 
-Only what counts is shown: rows of each date's winner, measured from the winner before it. Erased customers are left out,
-whatever is stored. Nothing is written, and nothing is brought to the driver but names and dates.
+Only what counts is shown: rows of each date's winner, measured from the winner before it. Erased customers are left
+out, whatever is stored. Nothing is written, and nothing is brought to the driver but names and dates.
 
 ```python
 import segment_lib.api as seglake

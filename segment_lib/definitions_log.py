@@ -121,30 +121,30 @@ def dependants(segments: Iterable[Segment], names: Iterable[str]) -> frozenset[s
         found |= more
 
 
-def state_of(segment: Segment, held: tuple[DefinitionState, str] | None, broken: Mapping[str, str]) -> tuple[DefinitionState, str]:
-    """The state of a segment that runs tonight, and why: broken first, then held, then what its file says."""
+def _state(
+    segment: Segment, known: tuple[DefinitionState, str] | None, broken: Mapping[str, str]
+) -> tuple[DefinitionState, str]:
+    """The state of a segment of tonight, and why: broken first, then what the night knows of it, then active."""
     if segment.id in broken:
         return DefinitionState.BROKEN, broken[segment.id]
-    if held is not None:
-        return held
-    if segment.status == "inactive":
-        return DefinitionState.INACTIVE, ""
-    return (DefinitionState.STATIC if segment.kind == "static" else DefinitionState.ACTIVE), ""
+    return known or (DefinitionState.ACTIVE, "")
 
 
 def listing(
     definitions: Definitions,
-    held: Mapping[str, tuple[DefinitionState, str]],
+    states: Mapping[str, tuple[DefinitionState, str]],
     base: Mapping[str, Definition],
     day: date,
 ) -> tuple[Definition, ...]:
-    """The rows of tonight, by id. `base` is the list of the base run: dates go on from there.
+    """The rows of tonight, by id. `states` has the segments that are not simply active, with the reason.
+
+    `base` is the list of the base run: dates go on from there.
 
     `created_at` is the first published date; `updated_at` that of the last edit, deletion or return.
     """
     rows = {}
     for segment in definitions.segments:
-        state, reason = state_of(segment, held.get(segment.id), definitions.broken)
+        state, reason = _state(segment, states.get(segment.id), definitions.broken)
         users = tuple(sorted(other.id for other in definitions.segments if segment.id in other.references()))
         before = base.get(segment.id)
         same = before is not None and before.definition_hash == segment.definition_hash
@@ -156,7 +156,8 @@ def listing(
             updated_at=before.updated_at if before and same and not returned else day,
         )
     for name in definitions.broken.keys() - rows.keys():
-        rows[name] = Definition(name, None, None, None, None, DefinitionState.BROKEN, definitions.broken[name], None, (), None, None)
+        why = definitions.broken[name]
+        rows[name] = Definition(name, None, None, None, None, DefinitionState.BROKEN, why, None, (), None, None)
     for name in base.keys() - rows.keys():
         gone = base[name]
         if gone.definition is None:
@@ -180,7 +181,8 @@ def with_copied(
     """The rows with those that were not recomputed as another run listed them; who uses them is of now."""
     computed = set(recomputed)
     return tuple(
-        row if row.segment_id in computed else replace(copied.get(row.segment_id, row), used_by=row.used_by) for row in rows
+        row if row.segment_id in computed else replace(copied.get(row.segment_id, row), used_by=row.used_by)
+        for row in rows
     )
 
 

@@ -43,8 +43,8 @@ class Totals:
 class SegmentMetrics:
     """One row of `segment_metrics`.
 
-    `entered` and `left` are None when unknown: for everyone, when the base's snapshot is no longer kept. `stale_since` is
-    the date whose members a held segment still shows, None for one that was evaluated.
+    `entered` and `left` are None when unknown: for everyone, when the base's snapshot is no longer kept. `stale_since`
+    is the date whose members a held segment still shows, None for one that was evaluated.
     """
 
     segment_id: str

@@ -40,7 +40,7 @@ Step = Callable[[str], AbstractContextManager[None]]
 class Night:
     """What a run found, ready to be written.
 
-    `shown` are the segments that have a size tonight; `hashes` the effective hash that the members of each were made by.
+    `shown` are the segments that have a size tonight; `hashes` the effective hash that made the members of each.
     With `copied`, only `computed` segments are this run's own and the others are copied from that run.
     `everyone_known` is false when the base's snapshot had to be rebuilt, which does not tell who was in no segment.
     """
@@ -102,9 +102,9 @@ def compute(
         seen = snapshot.look(difference)
         sums = metrics.totals(decided)
     sizes = metrics.of_run(lake, history, base)
-    held = _states(work, statics, pending, plan)
+    states = _states(work, statics, pending, plan)
     evaluated = frozenset(segment.id for segment in plan.segments)
-    shown = evaluated | statics.frozen.keys() | (held.keys() & sizes.keys()) - statics.absent.keys()
+    shown = frozenset(evaluated | statics.frozen.keys() | (plan.held & sizes.keys()) - statics.absent.keys())
     hashes = {name: _hash(name, work, statics, plan, evaluated) for name in shown}
     if work.copied is not None:
         shown &= work.recomputed
@@ -121,7 +121,7 @@ def compute(
         gates=gates.check(facts, accept, SNAPSHOT_GATES if work.copied else tuple(gates.GATES)),
         shown=shown, hashes=hashes,
         stale_since={name: sizes[name].stale_since or base.snapshot_date for name in shown - evaluated - statics.fixed},
-        definitions=_listing(lake, work, held),
+        definitions=_listing(lake, work, states),
         freezing={name: own for name, own in statics.freezing.items() if name in evaluated},
         base=base, pins=work.pins, everyone_known=known, rows=rows, copied=work.copied,
         computed=work.recomputed if work.copied else None,
@@ -146,7 +146,7 @@ def _fixed_members(
 def _states(
     work: Preparation, statics: Statics, pending: EvaluationPlan, plan: EvaluationPlan
 ) -> dict[str, tuple[DefinitionState, str]]:
-    """Why each segment that was not evaluated was not; `pending` is the plan before the data was seen.
+    """The state of each segment that is not simply active, and why; `pending` is the plan before the data was seen.
 
     Waiting means that something is to come (scores, a condition that is not evaluated yet); a fault of the data or a
     reference to a segment without definition sets aside, and so does a chain that leads to one.
@@ -161,6 +161,8 @@ def _states(
     for segment in segments:
         if segment.id in statics.frozen:
             states[segment.id] = (DefinitionState.STATIC, f"frozen on {statics.frozen[segment.id].snapshot_date}")
+        elif segment.id in statics.freezing and segment.id not in plan.stalled:
+            states[segment.id] = (DefinitionState.STATIC, f"frozen on {work.snapshot_date}")
         elif segment.id in statics.absent:
             states[segment.id] = (DefinitionState.STATIC, statics.absent[segment.id])
         elif segment.status == "inactive":
@@ -181,9 +183,9 @@ def _hash(name: str, work: Preparation, statics: Statics, plan: EvaluationPlan, 
 
 
 def _listing(
-    lake: Lake, work: Preparation, held: Mapping[str, tuple[DefinitionState, str]]
+    lake: Lake, work: Preparation, states: Mapping[str, tuple[DefinitionState, str]]
 ) -> tuple[Definition, ...]:
-    rows = definitions_log.listing(work.definitions, held, work.listed, work.snapshot_date)
+    rows = definitions_log.listing(work.definitions, states, work.listed, work.snapshot_date)
     if work.copied is None:
         return rows
     return definitions_log.with_copied(rows, definitions_log.read(lake, work.copied), work.recomputed)

@@ -245,7 +245,7 @@ def _publish(lake: Lake, night: Night, history: History, started: RunRecord, wat
 
 
 def _end(lake: Lake, log: History, started: RunRecord, watch: _Watch, state: State, **more: object) -> RunRecord:
-    """Writes the row that ends a run. The definitions stand in it once more, so that it says all there is of the run."""
+    """Writes the row that ends a run. The definitions stand in it once more: it says all there is of the run."""
     at = log.next_instant(watch.now())
     record = replace(started, state=state, at=at, timings=dict(watch.seconds), **more)
     append_record(lake, record)

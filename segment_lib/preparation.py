@@ -77,7 +77,7 @@ def prepare(
 
 
 def _retry(died: RunRecord, base: RunRecord | None, listed: Listed, request: str) -> Preparation:
-    _log.info("a run of this date died before it was published: its inputs and definitions are used", extra=_context(died))
+    _log.info("a run of this date died: its inputs and definitions are used", extra=_context(died))
     definitions = Definitions.from_json(died.definitions, died.noted("broken"))
     return Preparation(
         died.snapshot_date, definitions, died.inputs, died.pinned_at, base, listed, request, retry_of=died.run_id,
@@ -131,7 +131,7 @@ def _gone(lake: Lake, pins: Mapping[str, int]) -> list[str]:
 def _require(lake: Lake, run: RunRecord, what: str) -> None:
     gone = _gone(lake, run.inputs)
     if gone:
-        raise InputError(f"{what} are no longer kept: {', '.join(gone)}; run all segments with the inputs of now instead")
+        raise InputError(f"{what} are no longer kept: {', '.join(gone)}; run all segments with the inputs of now")
 
 
 def _context(run: RunRecord) -> dict[str, dict[str, str]]:

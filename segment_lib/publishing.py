@@ -1,8 +1,8 @@
 """Writes what a run found, so that one row of the log can publish all of it at once.
 
-Everything is derived from two staged frames: `decided` (one row per customer) and its difference from the base. All rows
-carry the run's id, and rows that are measured from a base carry that run's id too; readers join on both, so nothing
-written here is seen before the log names this run.
+Everything is derived from two staged frames: `decided` (one row per customer) and its difference from the base. All
+rows carry the run's id, and rows that are measured from a base carry that run's id too; readers join on both, so
+nothing written here is seen before the log names this run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def write(lake: Lake, night: Night) -> Written:
     run_id = night.stamp.run_id
     lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
     if night.freezing:
-        lake.replace("static_members", static.tonight(night.decided, night.freezing, night.stamp), night.partition, run_id)
+        frozen = static.tonight(night.decided, night.freezing, night.stamp)
+        lake.replace("static_members", frozen, night.partition, run_id)
     lake.replace("membership_changes", _changes(lake, night), night.partition, run_id)
     flows = metrics.flows(_own(lake.read("membership_changes"), night.stamp))
     rows = _metrics(lake, night, flows)

@@ -1,8 +1,9 @@
 """The run log as frozen values: which run of a date counts, what it leans on, which dates have become stale.
 
-`runs` is an append-only log with one row per (run, state). A run that starts writes `started`; it ends with `published`,
-`partial` (published, and some definitions were held back), `refused` or `failed`. The one row `published` or `partial`
-publishes it: everything else a run wrote is invisible until then. The winner of a date is its latest published run.
+`runs` is an append-only log with one row per (run, state). A run that starts writes `started`; it ends with
+`published`, `partial` (published, and some definitions were held back), `refused` or `failed`. The one row `published`
+or `partial` publishes it: everything else a run wrote is invisible until then. The winner of a date is its latest
+published run.
 """
 
 from __future__ import annotations
@@ -220,7 +221,8 @@ def read_history(lake: Lake) -> History:
 def details(lake: Lake, record: RunRecord) -> RunRecord:
     """The same row with its definitions and their hashes."""
     runs = lake.read("runs")
-    found = runs.where((runs.run_id == record.run_id) & (runs.state == record.state.value)).select(*HEAVY).limit(1).collect()
+    mine = (runs.run_id == record.run_id) & (runs.state == record.state.value)
+    found = runs.where(mine).select(*HEAVY).limit(1).collect()
     if not found:
         return record
     return replace(record, definitions=found[0]["definitions"], definition_hashes=found[0]["definition_hashes"] or {})

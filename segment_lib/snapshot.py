@@ -113,8 +113,8 @@ def gone(difference: DataFrame) -> DataFrame:
 def persons(gone: DataFrame, tenant: str, erasures: DataFrame | None, aliases: DataFrame | None) -> DataFrame:
     """(customer_id, person) of those whose own story explains their changes.
 
-    `erased` and `merged` are customers who left for it, `merged` also the customer who took over the rows, and `data`
-    those whose rows are no longer there. `aliases` has (customer_id, canonical_id) with chains resolved.
+    `erased` and `merged` are customers who left for it, `heir` is who took over the rows of a merged one, and `data`
+    are those whose rows are no longer there. `aliases` has (customer_id, canonical_id) with chains resolved.
     """
     why = F.lit("data")
     if aliases is not None:
@@ -128,8 +128,11 @@ def persons(gone: DataFrame, tenant: str, erasures: DataFrame | None, aliases: D
     told = gone.withColumn("person", why)
     result = told.select("customer_id", "person")
     if aliases is not None:
-        heirs = told.where(F.col("person") == "merged").select(F.col("canonical_id").alias("customer_id"), "person")
-        result = result.unionByName(heirs).groupBy("customer_id").agg(F.min("person").alias("person"))
+        merged = told.where(F.col("person") == "merged")
+        heirs = merged.select(F.col("canonical_id").alias("customer_id"), F.lit("heir").alias("person"))
+        # Who is gone and an heir as well is first of all gone.
+        own_first = F.min_by("person", F.col("person") == "heir").alias("person")
+        result = result.unionByName(heirs).groupBy("customer_id").agg(own_first)
     return result
 
 
@@ -139,9 +142,10 @@ def changes(
 ) -> DataFrame:
     """The rows of `membership_changes`: each with the first cause that applies.
 
-    In order: the segment's file is gone (deleted), the customer was erased or merged, the definition is not the base's
-    (definition), a row of theirs arrived after the base was made (late), a new row or change (data), or only time has
-    passed (window). `only` limits the rows to some segments.
+    In order: the segment's file is gone (deleted), the customer was erased or merged into another, the definition is
+    not the base's (definition), another customer was merged into this one (merged), a row of theirs arrived after the
+    base was made (late), a new row or change (data), or only time has passed (window). `only` limits the rows to some
+    segments.
     """
     rows = _exploded(difference.join(persons, "customer_id", "left"))
     if only is not None:
@@ -150,6 +154,7 @@ def changes(
         F.when(F.col("segment_id").isin(list(deleted)), "deleted")
         .when(F.col("person").isin("erased", "merged"), F.col("person"))
         .when(F.col("segment_id").isin(list(redefined)), "definition")
+        .when(F.col("person") == "heir", "merged")
         .when(F.col("has_late"), "late")
         .when(F.col("has_new") | (F.col("person") == "data"), "data")
         .otherwise("window")
@@ -162,8 +167,8 @@ def rebased(
 ) -> DataFrame:
     """The changes of an existing run against a new base.
 
-    A change that the run already had (`earlier`) keeps its cause; a new one is `deleted` or `definition` by its segment,
-    else `data`: the restated base is what differs.
+    A change that the run already had (`earlier`) keeps its cause; a new one is `deleted` or `definition` by its
+    segment, else `data`: the restated base is what differs.
     """
     key = ["segment_id", "customer_id", "change"]
     known = earlier.select(*key, F.col("cause").alias("known"))

@@ -84,7 +84,8 @@ def frozen_members(lake: Lake, statics: Statics, hashes: Mapping[str, str], alia
     if aliases is None:
         return rows
     canonical = F.coalesce("canonical_id", "customer_id").alias("customer_id")
-    return rows.join(aliases.select("customer_id", "canonical_id"), "customer_id", "left").select("segment_id", canonical)
+    pointers = aliases.select("customer_id", "canonical_id")
+    return rows.join(pointers, "customer_id", "left").select("segment_id", canonical)
 
 
 def with_frozen(base: DataFrame, frozen: DataFrame, statics: Statics, snapshot_date: date) -> DataFrame:

@@ -30,6 +30,10 @@ def limits(**values) -> GatesSection:
     return GatesSection(**values)
 
 
+def fresh(**newest: datetime) -> Facts:
+    return replace(FACTS, limits=limits(max_staleness_days=2), newest=newest)
+
+
 CASES = [
     # gate, facts, stopped
     ("rows", replace(FACTS, earlier=earlier(90, 100, 210)), False),
@@ -40,15 +44,11 @@ CASES = [
     ("rows", replace(FACTS, earlier=()), False),
     ("rows", replace(FACTS, limits=limits(min_rows_ratio=None), earlier=earlier(900)), False),
     ("freshness", FACTS, False),
-    ("freshness", replace(FACTS, limits=limits(max_staleness_days=2)), True),
-    ("freshness", replace(FACTS, limits=limits(max_staleness_days=2), newest={"orders": AS_OF - timedelta(days=2)}), False),
-    ("freshness", replace(FACTS, limits=limits(max_staleness_days=2), newest={"orders": AS_OF - timedelta(days=2, seconds=1)}), True),
-    ("freshness", replace(FACTS, limits=limits(max_staleness_days=2), newest={"lists": AS_OF}), True),
-    (
-        "freshness",
-        replace(FACTS, limits=limits(max_staleness_days=2), newest={"orders": AS_OF - timedelta(days=9), "events": AS_OF}),
-        False,
-    ),
+    ("freshness", fresh(), True),
+    ("freshness", fresh(orders=AS_OF - timedelta(days=2)), False),
+    ("freshness", fresh(orders=AS_OF - timedelta(days=2, seconds=1)), True),
+    ("freshness", fresh(lists=AS_OF), True),
+    ("freshness", fresh(orders=AS_OF - timedelta(days=9), events=AS_OF), False),
     ("rejects", FACTS, False),
     ("rejects", replace(FACTS, rejected={"orders": {"nan:revenue": 3, "future_time": 2}}), False),
     ("rejects", replace(FACTS, rejected={"orders": {"nan:revenue": 3, "future_time": 3}}), True),
@@ -79,7 +79,8 @@ def test_every_gate_has_a_case_that_stops():
 
 
 def test_an_accepted_gate_is_recorded_and_does_not_block():
-    found = {gate.gate: gate for gate in check(replace(FACTS, duplicates=1, null_keys=1), accept={"unique", "turnover"})}
+    facts = replace(FACTS, duplicates=1, null_keys=1)
+    found = {gate.gate: gate for gate in check(facts, accept={"unique", "turnover"})}
     assert (found["unique"].ok, found["unique"].accepted, found["unique"].blocks) == (False, True, False)
     assert found["null_keys"].blocks
     assert not found["turnover"].accepted

@@ -30,7 +30,9 @@ def log(*rows: RunRecord) -> History:
 
 
 def test_the_latest_published_run_of_a_date_wins():
-    history = log(row(1, "a", "published", 1), row(1, "b", "partial", 2), row(1, "c", "refused", 3), row(1, "d", "started", 4))
+    history = log(
+        row(1, "a", "published", 1), row(1, "b", "partial", 2), row(1, "c", "refused", 3), row(1, "d", "started", 4)
+    )
     assert history.winner(day(1)).run_id == "b"
     assert history.latest.run_id == "b"
     assert history.dates == (day(1),)
@@ -129,7 +131,8 @@ def test_retention_keeps_the_last_snapshots_and_month_ends():
 
 
 def test_a_month_end_is_the_last_published_date_of_its_month():
-    kept = kept_dates([date(2026, 1, 20), date(2026, 1, 29), date(2026, 3, 1), date(2026, 3, 2)], RetentionSection(snapshots=2))
+    published = [date(2026, 1, 20), date(2026, 1, 29), date(2026, 3, 1), date(2026, 3, 2)]
+    kept = kept_dates(published, RetentionSection(snapshots=2))
     assert date(2026, 1, 29) in kept and date(2026, 1, 20) not in kept
 
 

@@ -121,13 +121,15 @@ def test_causes_apply_in_order(spark, decided, members):
 
 
 def test_who_takes_over_the_rows_of_a_merged_customer_changes_for_the_merge(spark, decided, members):
-    found = snapshot.difference(decided(("heir", ["s"], ""), ("other", ["s"], "")), members(heir=[], alias=["s"], other=[]))
+    tonight = decided(("heir", ["s", "new"], ""), ("other", ["s"], ""))
+    found = snapshot.difference(tonight, members(heir=[], alias=["s"], other=[]))
     aliases = spark.createDataFrame([("alias", "heir"), ("unseen", "other")], "customer_id string, canonical_id string")
     rows = snapshot.changes(
-        found, snapshot.persons(snapshot.gone(found), "shop", None, aliases), STAMP, redefined=(), deleted=()
+        found, snapshot.persons(snapshot.gone(found), "shop", None, aliases), STAMP, redefined=["new"], deleted=()
     )
     assert causes(rows) == {
-        ("alias", "s", "left"): "merged", ("heir", "s", "entered"): "merged", ("other", "s", "entered"): "window",
+        ("alias", "s", "left"): "merged", ("heir", "s", "entered"): "merged", ("heir", "new", "entered"): "definition",
+        ("other", "s", "entered"): "window",
     }
 
 
@@ -147,7 +149,8 @@ def test_changes_of_some_segments_only(spark, decided, members):
 
 def test_rebased_changes_keep_the_cause_they_had(spark, members):
     found = snapshot.difference(members(x=["a", "b"], y=["a"]), members(x=[], y=["a", "c", "d"]))
-    earlier = spark.createDataFrame([("a", "x", "entered", "late")], "segment_id string, customer_id string, change string, cause string")
+    columns = "segment_id string, customer_id string, change string, cause string"
+    earlier = spark.createDataFrame([("a", "x", "entered", "late")], columns)
     rows = snapshot.rebased(found, earlier, STAMP, redefined={"c"}, deleted={"d"})
     assert causes(rows) == {
         ("x", "a", "entered"): "late", ("x", "b", "entered"): "data",
@@ -198,8 +201,10 @@ def test_a_night_adds_up(decided, members):
     tonight = decided(("p", ["a", "b"], "n"), ("q", ["b"], ""), ("r", [], "l"), ("t", ["a"], "n"))
     base = members(p=["a"], q=["a", "b"], r=["a", "b"], gone=["b"])
     found = snapshot.difference(tonight, base)
-    rows = snapshot.changes(found, snapshot.persons(snapshot.gone(found), "shop", None, None), STAMP, redefined=(), deleted=())
+    persons = snapshot.persons(snapshot.gone(found), "shop", None, None)
+    rows = snapshot.changes(found, persons, STAMP, redefined=(), deleted=())
     sizes = {name: row.customers for name, row in metrics.totals(tonight).items()}
-    before = {row.id: row["count"] for row in base.select(F.explode("segments.id").alias("id")).groupBy("id").count().collect()}
+    counted = base.select(F.explode("segments.id").alias("id")).groupBy("id").count()
+    before = {row.id: row["count"] for row in counted.collect()}
     for name, (entered, left) in metrics.flows(rows).items():
         assert sizes[name] == before[name] + entered - left
