@@ -17,8 +17,13 @@ _HOME = {
     "SeglakeError": "errors",
     "StorageError": "errors",
     "UsageError": "errors",
+    "Clock": "clock",
+    "Segment": "definition",
     "Settings": "settings",
+    "Tenant": "api",
+    "load_segments": "definition",
     "load_settings": "conf",
+    "open": "api",
 }
 
 __all__ = sorted(_HOME)
