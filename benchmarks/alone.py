@@ -1,4 +1,4 @@
-"""One definition at a time, as a product without a common scan would run it: its own query, and references written out."""
+"""One definition at a time, as a product without a common scan runs it: its own query, references written out."""
 
 from __future__ import annotations
 

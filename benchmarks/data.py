@@ -1,8 +1,8 @@
 """The shop that is measured: generated once into a folder, and read by every way from the same files.
 
-The inputs are Delta tables as `ingest` leaves them: blank text is missing there. There are no aliases and no erasures, so
-that every way has the same work to do. The shop trades until the day after the snapshot date: some rows lie at or after
-`as_of`, and some customers sign up after it, which nobody may count.
+The inputs are Delta tables as `ingest` leaves them: blank text is missing there. There are no aliases and no erasures,
+so that every way has the same work to do. The shop trades until the day after the snapshot date: some rows lie at or
+after `as_of`, and some customers sign up after it, which nobody may count.
 """
 
 from __future__ import annotations

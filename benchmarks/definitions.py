@@ -34,8 +34,8 @@ SPANS: tuple[Any, ...] = (
 #: Event types by how often they occur, with the properties that they alone have.
 FREQUENT = ("product_viewed", "page_viewed", "added_to_cart", "collection_viewed", "checkout_started")
 SELDOM = (
-    "checkout_completed", "search_submitted", "cart_viewed", "organic_search", "ad_interaction", "email", "social_media",
-    "removed_from_cart", "form_submission", "payment_info_submitted",
+    "checkout_completed", "search_submitted", "cart_viewed", "organic_search", "ad_interaction", "email",
+    "social_media", "removed_from_cart", "form_submission", "payment_info_submitted",
 )
 
 
@@ -230,7 +230,8 @@ def _items(dice: Random, i: int) -> Plain:
         {"item_group": group}, {"item_group": group, "quantity": {"at_least": 2}},
         {"item_group": {"in": sorted(dice.sample(shop.ITEM_GROUPS, 2))}, "unit_price": {"at_least": 12}},
         {"product_id": {"in": sorted(f"cd{dice.randrange(60):04d}" for _ in range(6))}},
-        {"quantity": {"at_least": dice.choice((3, 4))}}, {"discount": {"more_than": 0}, "item_group": {"is_not": group}},
+        {"quantity": {"at_least": dice.choice((3, 4))}},
+        {"discount": {"more_than": 0}, "item_group": {"is_not": group}},
     ])
     return {"ordered": dice.choice(("any", "purchases")), "items": items, "within": _window(dice, 9)}
 
@@ -273,12 +274,16 @@ def _in_season(dice: Random, i: int) -> Plain:
     return dice.choice([
         {"did": kind, "where": where, "within": dice.choice(SPANS)},
         {"did": dice.choice(FREQUENT), "where": _property(dice), "within": dice.choice(SPANS)},
-        {"ordered": "any", "where": {"source": {"in": sorted(dice.sample(CHANNELS, 3))}}, "within": dice.choice(SPANS[5:])},
+        {
+            "ordered": "any", "where": {"source": {"in": sorted(dice.sample(CHANNELS, 3))}},
+            "within": dice.choice(SPANS[5:]),
+        },
         {"did": "checkout_started", "within": dice.choice(SPANS[2:]), "max": {
             "of": "amount", "at_least": dice.choice((30, 50, 70))}},
     ])
 
 
 KINDS: Sequence[Callable[[Random, int], Plain]] = (
-    _one_event, _attributes, _order_value, _several, _last_seen, _items, _nested, _went_quiet, _in_season, _built_on_another,
+    _one_event, _attributes, _order_value, _several, _last_seen, _items, _nested, _went_quiet, _in_season,
+    _built_on_another,
 )

@@ -1,10 +1,10 @@
 """The core form as DuckDB SQL: one pass, a SELECT of conditional aggregates per source, joined, then the predicates.
 
-An aggregate over some rows can be written with FILTER or with CASE; DuckDB runs the second several times faster when there
-are hundreds of them, so both are measured.
+An aggregate over some rows can be written with FILTER or with CASE; DuckDB runs the second several times faster when
+there are hundreds of them, so both are measured.
 
-What is not in a table here raises KeyError: the definitions of the benchmark use only what all peers can express. A test
-may be NULL where it is false; that makes a difference only below NOT and at the top, where it is made false.
+What is not in a table here raises KeyError: the definitions of the benchmark use only what all peers can express. A
+test may be NULL where it is false; that makes a difference only below NOT and at the top, where it is made false.
 """
 
 from __future__ import annotations

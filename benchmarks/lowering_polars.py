@@ -1,7 +1,7 @@
 """The core form as lazy Polars expressions: one pass, an aggregation per source, joined, then the predicates.
 
-What is not in a table here raises KeyError: the definitions of the benchmark use only what all peers can express. A test
-may be null where it is false; that makes a difference only below `Not` and at the top, where it is made false.
+What is not in a table here raises KeyError: the definitions of the benchmark use only what all peers can express. A
+test may be null where it is false; that makes a difference only below `Not` and at the top, where it is made false.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _source(source: str, plan: EvaluationPlan, files: Files) -> pl.LazyFrame:
     time = INPUTS[source].time or "joined_at"
     rows = pl.scan_parquet(list(files(source))).with_columns(pl.col(time).cast(_INSTANT))
     seen = pl.col(time) < plain(plan.clock.as_of)
-    rows = rows.filter(pl.col("customer_id").is_not_null(), seen | pl.col(time).is_null() if source == "lists" else seen)
+    if source == "lists":
+        seen = seen | pl.col(time).is_null()
+    rows = rows.filter(pl.col("customer_id").is_not_null(), seen)
     filters = {where: f"_w{i}" for i, where in enumerate(dict.fromkeys(f.where for f in features))}
     windows = {window: f"_t{i}" for i, window in enumerate(dict.fromkeys(f.window for f in features))}
     rows = rows.with_columns(
@@ -101,6 +103,10 @@ def _kept(value: pl.Expr, rows: pl.Expr) -> pl.Expr:
     return pl.when(rows).then(value)
 
 
+def _ordered(value: pl.Expr, rows: pl.Expr, order: list[str]) -> pl.Expr:
+    return value.filter(rows).sort_by(*(pl.col(name).filter(rows) for name in order))
+
+
 #: (value, rows, order) -> aggregate. Masks where possible: Polars is slow where it has to filter every group by itself.
 _AGGREGATES: dict[str, Callable[[pl.Expr, pl.Expr, list[str]], pl.Expr]] = {
     "count": lambda value, rows, order: rows.sum(),
@@ -109,8 +115,8 @@ _AGGREGATES: dict[str, Callable[[pl.Expr, pl.Expr, list[str]], pl.Expr]] = {
     "min": lambda value, rows, order: _kept(value, rows).min(),
     "max": lambda value, rows, order: _kept(value, rows).max(),
     "distinct": lambda value, rows, order: _kept(value, rows).drop_nulls().n_unique(),
-    "first": lambda value, rows, order: value.filter(rows).sort_by(*(pl.col(name).filter(rows) for name in order)).first(),
-    "latest": lambda value, rows, order: value.filter(rows).sort_by(*(pl.col(name).filter(rows) for name in order)).last(),
+    "first": lambda value, rows, order: _ordered(value, rows, order).first(),
+    "latest": lambda value, rows, order: _ordered(value, rows, order).last(),
 }
 
 

@@ -23,7 +23,8 @@ def members(plan: EvaluationPlan, lake: Lake, used_rows: bool) -> DataFrame:
     rows = _customers(plan, lake)
     for source in SOURCES:
         if not used_rows or any(feature.source == source for feature in plan.features):
-            rows = rows.join(_source(source, plan, lake, used_rows), "customer_id", "left" if source == "lists" else "full")
+            how = "left" if source == "lists" else "full"
+            rows = rows.join(_source(source, plan, lake, used_rows), "customer_id", how)
     filled = {
         feature.name: F.coalesce(feature.name, F.lit(0)) for feature in plan.features
         if feature.function in ("count", "sum", "distinct")

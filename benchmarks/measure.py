@@ -1,7 +1,7 @@
 """One measurement: a way, in a process of its own, timed inside and watched from outside.
 
-The time is that of the work alone, from parsed definitions to the written table: starting Python or the JVM, imports, and
-the warm-up are not in it. The peak of memory is that of the process and all its children, from start to end.
+The time is that of the work alone, from parsed definitions to the written table: starting Python or the JVM, imports,
+and the warm-up are not in it. The peak of memory is that of the process and all its children, from start to end.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """How it went: seconds of the work, of the whole process, and the peak of memory in bytes, where it can be known."""
+    """How it went: seconds of the work, of the whole process, and the peak of memory in bytes, where known."""
 
     seconds: float
     process_seconds: float

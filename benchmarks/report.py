@@ -1,4 +1,4 @@
-"""The table: ways side by side, for each number of definitions the time, how often the floor that is, and the memory."""
+"""The table: ways side by side, for each number of definitions the time, how many floors that is, and the memory."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def rich_table(table: Mapping[str, list[Cell]], counts: Sequence[int]):
 
 
 NOTES = (
-    "Seconds of the work alone, from parsed definitions and data files to the written table; Python, the JVM, imports and "
-    "a warm-up on a tiny shop (Spark ways) come before. GiB: peak of the process and its children.",
+    "Seconds of the work alone, from parsed definitions and data files to the written table; Python, the JVM, imports "
+    "and a warm-up on a tiny shop (Spark ways) come before. GiB: peak of the process and its children.",
     f"~ measured on {MEASURED} definitions and multiplied.",
     "The night has the day before as its base, and publishes members, changes and metrics.",
 )

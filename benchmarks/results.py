@@ -14,7 +14,7 @@ class Row:
     """One measurement. A later one with the same key stands for it."""
 
     way: str
-    #: How many definitions were timed, and how many of them the way was given; they are one but for linear ways.
+    #: How many were timed: for linear ways fewer than the table shows, for the floor none.
     definitions: int
     #: Of the definitions' text: other definitions are another measurement.
     fingerprint: str
@@ -77,7 +77,8 @@ def sizes_of(folder: Path) -> dict[str, float]:
     everyone = _rows(f"SELECT count(*) FROM {table}")[0][0]
     counted = _rows(f"SELECT count(*) FROM (SELECT unnest(segments) segment FROM {table}) GROUP BY segment")
     shares = sorted(count / everyone for (count,) in counted)
-    return {"usual": sum(0.01 <= share <= 0.2 for share in shares), "median": shares[len(shares) // 2] if shares else 0.0}
+    median = shares[len(shares) // 2] if shares else 0.0
+    return {"usual": sum(0.01 <= share <= 0.2 for share in shares), "median": median}
 
 
 def _table(folder: Path) -> str:

@@ -6,6 +6,8 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -144,7 +146,9 @@ def bench(
     for way in chosen:
         for number in dict.fromkeys(0 if way.bare else min(n, MEASURED) if way.linear else n for n in numbers):
             rows[way.name, number] = run.row(way, number, fresh)
-    faulty = wrong(rows.values())
+    # What was measured before counts as well, so that one way alone is still compared.
+    compared = [row for row in run.results.rows.values() if row.answer]
+    faulty = wrong(compared) & {row.key for row in rows.values()}
     _print(run, rows, numbers, faulty, as_markdown)
     if faulty or any(row.error for row in rows.values()):
         raise typer.Exit(1)
@@ -162,11 +166,10 @@ def _print(
         + ", ".join(f"{name} {number}" for name, number in versions.items()),
         *(run.told(number, rows) for number in numbers), *report.NOTES,
     ]
-    compared = [row for row in rows.values() if row.answer]
+    answers = sum(row.answer is not None for row in rows.values())
     lines.append(
-        f"WRONG: {len(faulty)} of {len(compared)} answers differ." if faulty
-        else f"All {len(compared)} answers are equal for the same definitions." if len(compared) > 1
-        else "Nothing to compare the answer with."
+        f"WRONG: {len(faulty)} of {answers} answers differ." if faulty
+        else f"{answers} answers: none differs from another for the same definitions, earlier measurements included."
     )
     if as_markdown:
         print("\n\n".join([report.markdown(table, numbers), "\n".join(f"- {line}" for line in lines)]))
@@ -178,6 +181,8 @@ def _print(
 
 
 def main() -> None:
+    # Being terminated has to end the measuring process too, which is in a group of its own.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     typer.run(bench)
 
 

@@ -1,14 +1,14 @@
 """The ways that are compared: each goes from the same files to a written table.
 
-A way prepares outside of the measured time (a session or a connection) and then works, from the parsed definitions to the
-last byte written. All but the floor write (customer_id, segments); the floor writes (customer_id, n).
+A way prepares outside of the measured time (a session or a connection) and then works, from the parsed definitions to
+the last byte written. All but the floor write (customer_id, segments); the floor writes (customer_id, n).
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ def _without_outputs(work: Work) -> None:
 
 
 def _published_yesterday(work: Work) -> Any:
-    """A session over a lake that has published the day before, so that the measured night has a base to compare with."""
+    """A session over a lake that has published the day before, so that the measured night has a base."""
     spark = _spark(work)
     _without_outputs(work)
     _night(spark, work, days_back=1)

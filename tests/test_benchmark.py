@@ -43,7 +43,8 @@ def test_one_pass_ways_find_what_the_engine_finds(spark, work):
 
 def test_ways_that_take_one_definition_at_a_time_find_the_same_members(spark, work):
     connection = WAYS["duckdb"].prepare(work)
-    for name, engine, count in (("duckdb_per_segment", connection, DEFINITIONS), ("spark_per_segment", spark, MEASURED)):
+    cases = ("duckdb_per_segment", connection, DEFINITIONS), ("spark_per_segment", spark, MEASURED)
+    for name, engine, count in cases:
         expected = answer("duckdb_case", connection, work, count)["pairs"]
         assert answer(name, engine, work, count, everyone=False) == {"pairs": expected}, name
 

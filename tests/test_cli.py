@@ -351,6 +351,7 @@ def test_a_broken_file_makes_the_run_partial(shop):
         assert strict["error"]["issues"][0]["line"] == 1
     finally:
         bad.unlink()
+    assert result("run", "--as-of", LAST)["state"] == "published"
 
 
 def test_only_runs_one_segment_at_the_last_date(shop):

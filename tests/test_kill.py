@@ -51,7 +51,7 @@ def killed_at(project: Path, step: str) -> None:
 def published(project: Path) -> dict:
     """Every published figure, without what differs from run to run."""
     found = seglake(project, "segments")
-    return {row["id"]: {key: row[key] for key in ("size", "orders", "state")} for row in found["segments"]}
+    return {row["segment"]: {key: row[key] for key in ("size", "orders", "state")} for row in found["segments"]}
 
 
 @pytest.mark.soak
