@@ -84,9 +84,7 @@ def _aggregated(
     rows = lake.input(source, pins.get(source), pins)
     features = [feature for feature in plan.features if feature.source == source]
     time = F.col(INPUTS[source].time or "joined_at")
-    reject = F.when(F.col("customer_id").isNull(), F.coalesce("_reject", F.lit("missing_customer_id"))).otherwise(
-        F.col("_reject")
-    )
+    reject = _rejected()
     seen = F.coalesce(time < F.lit(plan.clock.as_of), F.lit(source == "lists"))
     filters = {feature.where: f"_w{i}" for i, feature in enumerate(dict.fromkeys(features))}
     names = Names(plan.clock.zone.key, lines=F.col("items") if source == "orders" else None)
@@ -124,6 +122,13 @@ def _aggregated(
         *aggregates,
     )
     return grouped.withColumnRenamed("_reject", f"_reject_{source}")
+
+
+def _rejected() -> Column:
+    """Why a row does not count; null for one that does."""
+    return F.when(F.col("customer_id").isNull(), F.coalesce("_reject", F.lit("missing_customer_id"))).otherwise(
+        F.col("_reject")
+    )
 
 
 def _row_columns(features: list[core.Feature], available: list[str]) -> list[str]:
@@ -176,9 +181,7 @@ def _customers(plan: EvaluationPlan, lake: Lake, pins: Mapping[str, int], base_a
     rows = lake.input("customers", pins.get("customers"), pins)
     risky = {f"_bad_{column.name}" for column in plan.customer_fields} & set(rows.columns)
     as_of = F.lit(plan.clock.as_of)
-    reject = F.when(F.col("customer_id").isNull(), F.coalesce("_reject", F.lit("missing_customer_id"))).otherwise(
-        F.col("_reject")
-    )
+    reject = _rejected()
     changed = F.lit(True) if base_as_of is None else F.coalesce(
         (F.col("updated_at") >= F.lit(base_as_of)) & (F.col("updated_at") < as_of)
         | (F.col("created_at") >= F.lit(base_as_of)), F.lit(False)

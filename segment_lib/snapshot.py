@@ -17,6 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib.gates import Turnover
+from segment_lib.inputs import customer_hash
 from segment_lib.tables import OUTPUTS, ddl
 
 CHANGE = "struct<segment_id:string,change:string>"
@@ -121,7 +122,7 @@ def persons(gone: DataFrame, tenant: str, erasures: DataFrame | None, aliases: D
         gone = gone.join(aliases.select("customer_id", "canonical_id"), "customer_id", "left")
         why = F.when(F.col("canonical_id").isNotNull(), F.lit("merged")).otherwise(why)
     if erasures is not None:
-        hashed = F.sha2(F.concat(F.lit(f"{tenant}\x1f"), F.col("customer_id")), 256)
+        hashed = customer_hash(tenant, F.col("customer_id"))
         erased = erasures.select("customer_hash").distinct().withColumn("erased", F.lit(True))
         gone = gone.join(erased, hashed == F.col("customer_hash"), "left")
         why = F.when(F.col("erased"), F.lit("erased")).otherwise(why)
