@@ -77,7 +77,10 @@ def planned(work: Preparation, statics: Statics, settings: Settings) -> Evaluati
     """The plan of a night."""
     clock = Clock(work.snapshot_date, settings.zone)
     only = work.asked if work.copied is not None else None
-    return build_plan(work.definitions.segments, settings.names(), clock, fixed=statics.fixed, only=only)
+    stalled = {name: row.reason for name, row in work.held_before.items()}
+    return build_plan(
+        work.definitions.segments, settings.names(), clock, fixed=statics.fixed, stalled=stalled, only=only
+    )
 
 
 def compute(
@@ -121,7 +124,7 @@ def compute(
         gates=gates.check(facts, accept, SNAPSHOT_GATES if work.copied else tuple(gates.GATES)),
         shown=shown, hashes=hashes,
         stale_since={name: sizes[name].stale_since or base.snapshot_date for name in shown - evaluated - statics.fixed},
-        definitions=_listing(lake, work, states),
+        definitions=_listing(work, states),
         freezing={name: own for name, own in statics.freezing.items() if name in evaluated},
         base=base, pins=work.pins, everyone_known=known, rows=rows, copied=work.copied,
         computed=work.recomputed if work.copied else None,
@@ -153,6 +156,7 @@ def _states(
     """
     segments = work.definitions.segments
     unresolved = [segment.id for segment in segments if segment.references() - work.definitions.by_id.keys()]
+    unresolved += [name for name, row in work.held_before.items() if row.state is DefinitionState.SET_ASIDE]
     aside = definitions_log.dependants(segments, unresolved) | (plan.stalled.keys() - pending.stalled.keys())
     states = {
         name: (DefinitionState.SET_ASIDE if name in aside else DefinitionState.WAITING, why)
@@ -182,13 +186,11 @@ def _hash(name: str, work: Preparation, statics: Statics, plan: EvaluationPlan, 
     return work.base.definition_hashes.get(name, plan.hashes[name])
 
 
-def _listing(
-    lake: Lake, work: Preparation, states: Mapping[str, tuple[DefinitionState, str]]
-) -> tuple[Definition, ...]:
+def _listing(work: Preparation, states: Mapping[str, tuple[DefinitionState, str]]) -> tuple[Definition, ...]:
     rows = definitions_log.listing(work.definitions, states, work.listed, work.snapshot_date)
     if work.copied is None:
         return rows
-    return definitions_log.with_copied(rows, definitions_log.read(lake, work.copied), work.recomputed)
+    return definitions_log.with_copied(rows, work.copied_listed, work.recomputed)
 
 
 def redefined(hashes: Mapping[str, str], base: Mapping[str, str]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from segment_lib import definitions_log, logs
-from segment_lib.definitions_log import Definition, Definitions
+from segment_lib.definitions_log import Definition, Definitions, DefinitionState
 from segment_lib.errors import InputError, SeglakeError, UsageError
 from segment_lib.runs import History, RunRecord, details, request_of
 
@@ -30,9 +30,9 @@ class Preparation:
     """Everything that is decided before a run starts.
 
     `pinned_at` is when the inputs were pinned. `base` is the run that changes are measured from, `listed` its list of
-    definitions. With `only`, `copied`
-    is the run whose other segments are copied, and `recomputed` what is computed: the segments asked for and all that
-    refer to them; otherwise all segments are computed and `copied` is None. `asked` are those asked for.
+    definitions. With `only`, `copied` is the run whose other segments are copied, `copied_listed` its list, and
+    `recomputed` what is computed: the segments asked for and all that refer to them; otherwise all segments are computed
+    and `copied` is None. `asked` are those asked for.
     """
 
     snapshot_date: date
@@ -44,9 +44,18 @@ class Preparation:
     request: str
     retry_of: str | None = None
     copied: RunRecord | None = None
+    copied_listed: Listed = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
     models: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def held_before(self) -> dict[str, Definition]:
+        """The copied segments that were held back when their run published: who refers to them is held back too."""
+        return {
+            name: row for name, row in self.copied_listed.items()
+            if name not in self.recomputed and row.state in (DefinitionState.WAITING, DefinitionState.SET_ASIDE)
+        }
 
 
 def prepare(
@@ -112,8 +121,8 @@ def _some(
     definitions = definitions_log.edited(recorded, loaded, only)
     recomputed = definitions_log.dependants(definitions.segments, only)
     return Preparation(
-        day, definitions, winner.inputs, winner.pinned_at, base, listed, request_of(only), copied=winner, asked=only,
-        recomputed=recomputed, models=winner.models,
+        day, definitions, winner.inputs, winner.pinned_at, base, listed, request_of(only), copied=winner,
+        copied_listed=definitions_log.read(lake, winner), asked=only, recomputed=recomputed, models=winner.models,
     )
 
 

@@ -356,6 +356,17 @@ def test_strict_stops_at_a_broken_file_before_anything_is_written(living, second
     assert made.lake.read("runs").count() == runs
 
 
+def test_only_holds_what_refers_to_a_segment_that_is_set_aside(living, second_night):
+    """Nothing new enters a segment by way of members that are stale."""
+    made, _ = living
+    before = made.published()
+    leaning = segment("leaning", where=all_of(in_segment("rich"), customer("country", known=True)))
+    outcome = made.run(SECOND, leaning, only=["leaning"], now=morning_after(SECOND))
+    assert states(outcome)["leaning"] == states(outcome)["rich"] == "set_aside"
+    assert "points" in next(row.reason for row in outcome.definitions if row.segment_id == "leaning")
+    assert set(unlike(made, before)) <= {"segments"} and "leaning" not in shown(outcome)
+
+
 def test_as_then_repeats_a_date_whatever_arrived_since(living, second_night):
     made, first = living
     before = made.published()
