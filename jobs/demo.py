@@ -39,11 +39,9 @@ def demo(
             with job.step(f"write the files that the shop hands over until {day}"):
                 arrived = generate.arrived(shop, settings, after=after, until=day)
                 files = generate.export_files(arrived, str(folder.resolve() / "files" / day.isoformat()))
-            for table in [table for table in files if table != "erasures"]:
+            for table in files:
                 with job.step(f"load {table}"):
                     ingest(lake, settings, table, [files[table]], now(), new_run_id(now()))
-            # The shop keeps its erased customers by their hash alone, as the table does.
-            generate.write_shop(lake, {"erasures": arrived["erasures"]}, new_run_id(now()))
             with job.step(f"run {day}"):
                 outcomes.append(
                     nightly.run(

@@ -128,10 +128,11 @@ class _Load:
 
     # -- rows in, checked
 
-    def _kinds(self) -> tuple[dict[str, T.DataType], tuple[str, ...]]:
-        """Our columns with their types, and those that must be there."""
+    def _kinds(self, columns: T.StructType) -> tuple[dict[str, T.DataType], tuple[str, ...]]:
+        """Our columns with their types, and those that must be there; files of erasures have ids, or hashes of them."""
         if self.table == "erasures":
-            return {"customer_id": T.StringType(), "erased_at": T.TimestampType()}, ("customer_id",)
+            key = "customer_hash" if _has_hashes(columns) else "customer_id"
+            return {key: T.StringType(), "erased_at": T.TimestampType()}, (key,)
         kinds = inputs.wanted(self.table, self.settings)
         stored = {f.name: f.dataType for f in self.stored.schema}
         if "items" in kinds and "items" in stored:
@@ -152,7 +153,7 @@ class _Load:
         return self._as_stored(rows), given | {"customer_hash"}
 
     def _fields(self, batch: Batch) -> tuple[list[Field], list[str]]:
-        kinds, required = self._kinds()
+        kinds, required = self._kinds(batch.columns)
         mapping = self.settings.input(self.table).mapping()
         named = {name: T.StringType() for name in mapping if name not in kinds}
         if named and self.table == "erasures":
@@ -189,13 +190,17 @@ class _Load:
         record = F.coalesce(F.col(CORRUPT), F.to_json("__source"))
         if self.table == "erasures":
             at = F.coalesce(F.col("erased_at"), F.lit(self.now)).alias("erased_at")
-            columns = [inputs.customer_hash(self.lake.tenant, F.col("customer_id")).alias("customer_hash"), at]
+            hashed = inputs.customer_hash(self.lake.tenant, F.col("customer_id"))
+            columns = [(F.col("customer_hash") if _has_hashes(batch.columns) else hashed).alias("customer_hash"), at]
             # Quarantine must not become the place where an id outlives its erasure.
             record = F.lit(None).cast("string")
         for name in extras:
             text = isinstance(frame.schema[name].dataType, T.StringType)
             columns.append((blank_to_null(F.col(name)) if text else F.col(name)).alias(name))
         reasons = F.when(F.col(CORRUPT).isNotNull(), F.array(F.lit("malformed"))).otherwise(F.col(REASONS))
+        if self.table == "erasures" and _has_hashes(batch.columns):
+            no_hash = F.col("customer_hash").isNotNull() & ~F.col("customer_hash").rlike("^[0-9a-f]{64}$")
+            reasons = F.when(no_hash, F.array_append(reasons, F.lit("bad_type:customer_hash"))).otherwise(reasons)
         frame = frame.withColumn(REASONS, reasons)
         return frame.select(
             *columns, FILE, BLOCK, PLACE, REASONS, F.when(F.size(REASONS) > 0, record).alias(_RECORD)
@@ -388,6 +393,10 @@ def _comparable(column: Column, kind: T.DataType) -> Column:
     if isinstance(kind, (T.MapType, T.StructType, T.ArrayType)):
         return F.to_json(column)
     return column
+
+
+def _has_hashes(columns: T.StructType) -> bool:
+    return "customer_hash" in columns.fieldNames() and "customer_id" not in columns.fieldNames()
 
 
 def _fits(kind: T.DataType, stored: T.DataType) -> bool:

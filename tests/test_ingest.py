@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import hashlib
 import json
 from collections import Counter
 from decimal import Decimal
@@ -360,6 +361,11 @@ def test_merged_and_erased_customers_are_honoured_when_loading(spark, tmp_path):
     assert lake.read("erasures").columns == ["customer_hash", "erased_at", "_load_id", "_loaded_at"]
     assert [row["record"] for row in lake.read("quarantine").collect()] == [None]
 
+    # Whoever keeps no ids hands over their hashes.
+    path = write_csv(tmp_path / "h.csv", "customer_hash", (hashlib.sha256(b"shop\x1fwas-here").hexdigest(),), ("x",))
+    hashed = load(spark, settings, "erasures", "l1h", path)
+    assert (hashed.inserted, hashed.by_reason) == (1, {"bad_type:customer_hash": 1})
+
     path = write_csv(tmp_path / "a.csv", "customer_id canonical_id", ("a", "b"), ("b", "c"), ("was-gone", "gone"))
     assert load(spark, settings, "aliases", "l2", path).inserted == 3
     path = write_csv(tmp_path / "b.csv", "customer_id canonical_id", ("c", "a"))
@@ -367,11 +373,11 @@ def test_merged_and_erased_customers_are_honoured_when_loading(spark, tmp_path):
         load(spark, settings, "aliases", "l3", path)
     assert Lake(spark, settings).version("aliases") == 0
 
-    visitors = enumerate(["a", "b", "c", "d", "gone", "was-gone"])
+    visitors = enumerate(["a", "b", "c", "d", "gone", "was-gone", "was-here"])
     path = write_csv(tmp_path / "e.csv", "event_id customer_id event_type occurred_at",
                      *((str(i), who, "view", "2026-01-05") for i, who in visitors))
     result = load(spark, settings, "events", "l4", path)
-    assert (result.accepted, result.erased, result.inserted, result.superseded) == (6, 2, 4, 0)
+    assert (result.accepted, result.erased, result.inserted, result.superseded) == (7, 3, 4, 0)
     stored = {row["event_id"]: row["customer_id"] for row in Lake(spark, settings).read("events").collect()}
     assert stored == {"0": "c", "1": "c", "2": "c", "3": "d"}
 
