@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+import operator
 from functools import reduce
 from operator import and_, or_
 from typing import Any
@@ -25,6 +26,8 @@ from segment_lib.rowchecks import blank_to_null
 _MAX_LONG = 2**63 - 1
 #: Wide enough for every sum of money and of order lines.
 _SUM = "decimal(38,4)"
+#: Holds every sum, average and ratio exactly.
+_EXACT = "decimal(38,8)"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Names:
 
     zone: str
     field: Callable[[core.Field], Column] = lambda column: F.col(column.name)
-    feature: Callable[[core.Feature], Column] = lambda feature: F.col(feature.name)
+    feature: Callable[[core.Aggregate], Column] = lambda feature: F.col(feature.name)
     member: Callable[[str], Column] | None = None
     since: Callable[[str], Column] | None = None
     customer_id: str = "customer_id"
@@ -74,6 +77,10 @@ def _compare(test: core.Compare, names: Names) -> Column:
     value = value_column(test.value, names)
     if test.operator == "known":
         return value.isNotNull()
+    if test.literals and isinstance(test.literals[0], core.Value):
+        other = test.literals[0]
+        sides = [_alike(side, kind, test, names) for side, kind in ((value, test.value.type), (value_column(other, names), other.type))]
+        return F.coalesce(_WITH_VALUE[test.operator](*sides), F.lit(False))
     literals = [
         names.bounds[test.value, literal] if isinstance(literal, core.Percentile) else literal
         for literal in test.literals
@@ -81,6 +88,16 @@ def _compare(test: core.Compare, names: Names) -> Column:
     if None in literals:
         return F.lit(False)
     return F.coalesce(_OPERATORS[test.operator](value, literals, test.value.type, names), F.lit(False))
+
+
+def _alike(side: Column, kind: Type, test: core.Compare, names: Names) -> Column:
+    """One side of a comparison of two values, in a type that both sides share."""
+    kinds = {test.value.type, test.literals[0].type}  # type: ignore[union-attr]
+    if kind.is_number:
+        return side.cast(_EXACT)
+    if kinds == {Type.DATE, Type.TIMESTAMP} and kind is Type.DATE:
+        return F.to_utc_timestamp(side.cast("timestamp"), names.zone)
+    return side
 
 
 def _any_line(test: core.AnyLine, names: Names) -> Column:
@@ -122,7 +139,7 @@ def _is_customer(test: core.IsCustomer, names: Names) -> Column:
 _TESTS: dict[type, Callable[[Any, Names], Column]] = {
     core.Const: _const, core.All: _all, core.Any: _any, core.Not: _not, core.Compare: _compare,
     core.AnyLine: _any_line, core.AnyGroup: _any_group, core.Member: _member, core.Split: _split,
-    core.IsCustomer: _is_customer,
+    core.IsCustomer: _is_customer, core.Sequence: lambda test, names: F.col(test.name),
 }
 
 
@@ -152,6 +169,10 @@ def _in_list(item: core.Literal, value: Column) -> Column:
     return F.coalesce(F.exists(value, lambda element: element == F.lit(item)), F.lit(False))
 
 
+#: Comparisons with another value: (value, other) -> Column that may be null.
+_WITH_VALUE: dict[str, Callable[[Column, Column], Column]] = {
+    "eq": operator.eq, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+}
 _OPERATORS: dict[str, Callable[..., Column]] = {
     "eq": lambda value, literals, kind, names: value == literal_column(literals[0]),
     "in": lambda value, literals, kind, names: value.isin([literal_column(literal) for literal in literals]),
@@ -187,14 +208,31 @@ def value_column(value: core.Value, names: Names) -> Column:
     """The Column of a value; null where it is missing."""
     if isinstance(value, core.Field):
         return names.field(value)
-    if isinstance(value, core.Feature):
+    if isinstance(value, core.Aggregate):
         return names.feature(value)
+    if isinstance(value, core.Ratio):
+        return _quotient(value_column(value.top, names), value_column(value.bottom, names))
     if isinstance(value, core.Since):
         assert names.since is not None
         return names.since(value.segment)
     if isinstance(value, core.Lines):
         return _lines(value, names)
     raise TypeError(f"no Column for {type(value).__name__}")
+
+
+def _quotient(top: Column, bottom: Column) -> Column:
+    """`top` over `bottom` to 8 places, half up, exactly; null over zero.
+
+    Division of decimals rounds its result to what 38 digits leave room for, and rounding that again would round twice; so
+    the whole part and the remainder are taken apart. Good up to values of 20 digits before the point.
+    """
+    scaled = [(F.abs(part).cast("decimal(28,8)") * F.lit(10**8)).cast("decimal(38,0)") for part in (top, bottom)]
+    over, under = scaled[0], F.nullif(scaled[1], F.lit(0).cast("decimal(38,0)"))
+    rest = (over % under).cast("decimal(28,0)") * F.lit(2 * 10**8).cast("decimal(9,0)")
+    whole = F.call_function("div", over, under).cast("decimal(20,0)")
+    places = F.call_function("div", (rest + under).cast("decimal(38,0)"), (under * F.lit(2)).cast("decimal(38,0)"))
+    size = whole + places.cast("decimal(20,0)") * F.lit(Decimal("0.00000001"))
+    return (F.sign(top).cast("decimal(1,0)") * F.sign(bottom).cast("decimal(1,0)") * size).cast(_EXACT)
 
 
 def _lines(value: core.Lines, names: Names) -> Column:
@@ -232,17 +270,33 @@ def _some_line(names: Names, holds: Callable[[Column], Column]) -> Column:
 # Features ----------------------------------------------------------------------------------------------------------
 
 
-def feature_column(feature: core.Feature, rows: Column | None, names: Names, order: Column) -> Column:
-    """The aggregate over the rows where `rows` is true (None: all); `order` sorts rows by time, then id."""
+def feature_column(feature: core.Aggregate, rows: Column, names: Names, order: Column, time: Column) -> Column:
+    """The aggregate over the rows where `rows` is true; `order` sorts rows by time, then id."""
 
     def where(value: Column) -> Column:
-        return value if rows is None else F.when(rows, value)
+        return F.when(rows, value)
 
+    if isinstance(feature, core.Periods):
+        return _periods(feature, where, time)
+    assert isinstance(feature, core.Feature)
     if feature.function == "count":
         return F.count(where(F.lit(1)))
     assert feature.field is not None
     value = where(value_column(feature.field, names))
     return _AGGREGATES[feature.function](value, feature, where(order))
+
+
+def _periods(feature: core.Periods, where: Callable[[Column], Column], time: Column) -> Column:
+    """How many periods have rows enough: each row's period is how many edges it has passed."""
+    edges = F.array(*(F.lit(edge) for edge in feature.edges))
+    period = where(F.size(F.filter(edges, lambda edge: time >= edge)))
+    if feature.least == 1:
+        return F.size(F.collect_set(period))
+    periods = F.collect_list(period)
+    enough = F.filter(
+        F.array_distinct(periods), lambda one: F.size(F.filter(periods, lambda other: other == one)) >= feature.least
+    )
+    return F.size(enough)
 
 
 def _sum(value: Column, feature: core.Feature, order: Column) -> Column:

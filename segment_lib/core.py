@@ -1,8 +1,8 @@
 """The core form: the few nodes that every condition reduces to, and all that an engine must know.
 
-Values (`Field`, `Lines`, `Feature`, `Since`) are compared by `Compare`; `All`, `Any`, `Not` and `Const` combine tests;
-the other leaves ask about one customer: `Member`, `Split`, `IsCustomer`. A test is two-valued: a comparison with a missing
-value is false, and no third value travels up.
+Values (`Field`, `Lines`, `Feature`, `Periods`, `Ratio`, `Since`) are compared by `Compare`; `All`, `Any`, `Not` and
+`Const` combine tests; the other leaves ask about one customer: `Sequence`, `Member`, `Split`, `IsCustomer`. A test is
+two-valued: a comparison with a missing value is false, and no third value travels up.
 
 Nodes are frozen and equal by content, so that equal features of different definitions are one feature. Times in them are
 instants: windows were resolved against the run's clock.
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
 from segment_lib.catalogue import Type
-from segment_lib.clock import Interval
+from segment_lib.clock import Interval, Step
 
 Literal = str | int | bool | Decimal | date | datetime
 
@@ -32,6 +32,11 @@ class Node:
         for part in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, part.name)
             yield from (item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Node))
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits made of the content, the same in every run in which the content is the same."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, parents first."""
@@ -80,11 +85,27 @@ class Lines(Value):
         return self.field.type
 
 
-@dataclass(frozen=True)
-class Feature(Value):
-    """One aggregate per customer over the rows of a source that meet `where` and lie in `window`.
+class Aggregate(Value):
+    """One value per customer, made of the rows of a source that meet `where` and lie in `window`.
 
-    `window` is half-open; an open end means `as_of`, which no row reaches. `function` is one of FUNCTIONS.
+    `window` is half-open; an open end means `as_of`, which no row reaches.
+    """
+
+    source: str
+    where: Test
+    window: Interval
+    function: str
+
+    @property
+    def name(self) -> str:
+        """The column that carries it."""
+        return f"{self.source}_{self.function}_{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class Feature(Aggregate):
+    """One number, text or time per customer; `function` is one of FUNCTIONS.
+
     count, sum and distinct of nothing are 0, the others are missing. first and latest take the row, then its value;
     of rows at one instant the greater id is the later. mode takes the smallest of equally frequent values.
     """
@@ -106,10 +127,33 @@ class Feature(Value):
         assert self.field is not None
         return self.field.type
 
+
+@dataclass(frozen=True)
+class Periods(Aggregate):
+    """In how many periods at least `least` of the rows lie.
+
+    `edges` are instants in ascending order; period i is ``[edges[i], edges[i + 1])``, and the last one ends at as_of.
+    """
+
+    source: str
+    where: Test
+    edges: tuple[datetime, ...]
+    least: int
+    function: ClassVar[str] = "periods"
+    type: ClassVar[Type] = Type.INTEGER
+
     @property
-    def name(self) -> str:
-        """A name made of the content, the same in every run in which the content is the same."""
-        return f"{self.source}_{self.function}_{hashlib.sha256(repr(self).encode()).hexdigest()[:12]}"
+    def window(self) -> Interval:  # type: ignore[override]
+        return Interval(self.edges[0], None)
+
+
+@dataclass(frozen=True)
+class Ratio(Value):
+    """One value over another, a decimal of 8 places, half up; missing over zero, and when either is missing."""
+
+    top: Value
+    bottom: Value
+    type: ClassVar[Type] = Type.DECIMAL
 
 
 @dataclass(frozen=True)
@@ -161,16 +205,17 @@ class Not(Test):
 
 @dataclass(frozen=True)
 class Compare(Test):
-    """A value against literals; false when the value is missing.
+    """A value against literals or against another value; false when one is missing.
 
-    `operator` is one of OPERATORS; `literals` holds one, except for in, has_any and has_all. known takes none.
+    `operator` is one of OPERATORS; `literals` holds one, except for in, has_any and has_all. known takes none. Another
+    value may stand with eq, lt, le, gt and ge; a date meets a timestamp as its local midnight.
     anniversary takes two (month * 100 + day), both included, wrapping over New Year when the first is greater;
     anniversary_no_29_feb takes a value of 29 February as the 28th.
     """
 
     value: Value
     operator: str
-    literals: tuple[Literal | Percentile, ...] = ()
+    literals: tuple[Literal | Percentile | Value, ...] = ()
 
     OPERATORS: ClassVar = (
         "known", "eq", "in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with",
@@ -180,7 +225,11 @@ class Compare(Test):
 
     def children(self) -> Iterator[Node]:
         yield self.value
-        yield from (literal.population for literal in self.literals if isinstance(literal, Percentile))
+        for literal in self.literals:
+            if isinstance(literal, Percentile):
+                yield literal.population
+            elif isinstance(literal, Value):
+                yield literal
 
 
 @dataclass(frozen=True)
@@ -204,6 +253,62 @@ class AnyGroup(Test):
 
 
 @dataclass(frozen=True)
+class Occurrence(Node):
+    """Rows of a source that meet `where` and lie in `window`, as one step of a sequence."""
+
+    source: str
+    where: Test
+    window: Interval = Interval()
+
+
+@dataclass(frozen=True)
+class Follow(Node):
+    """A step that happens after another: which rows, how long after (operator, step), and what must not lie between.
+
+    `same` are the columns that must be equal in all steps; `quiet` lie strictly between neither's instants.
+    """
+
+    rows: Occurrence
+    same: tuple[Field, ...] = ()
+    after: tuple[tuple[str, Step], ...] = ()
+    quiet: Occurrence | None = None
+
+
+@dataclass(frozen=True)
+class Silence(Node):
+    """What must not follow the last step, strictly after it, up to the end of the span (included), or of all time.
+
+    With `least` that much time must have passed by as_of, and no row lies in it, its end excluded.
+    """
+
+    rows: Occurrence
+    least: Step | None = None
+
+
+@dataclass(frozen=True)
+class Sequence(Test):
+    """Some choice of rows, each strictly later than the one before, meets every step.
+
+    `span` is the longest time from the first row to the last, included. `as_of` ends the night.
+    """
+
+    steps: tuple[Follow, ...]
+    span: Step | None
+    end: Silence | None
+    as_of: datetime
+
+    @property
+    def occurrences(self) -> tuple[Occurrence, ...]:
+        """Every distinct kind of rows that the steps look at."""
+        return tuple(dict.fromkeys(node for node in self.walk() if isinstance(node, Occurrence)))
+
+    @property
+    def name(self) -> str:
+        """The column that carries it."""
+        return f"sequence_{self.fingerprint}"
+
+
+@dataclass(frozen=True)
 class Member(Test):
     """Member of another segment tonight."""
 
@@ -220,18 +325,24 @@ class Split(Test):
 
 
 @dataclass(frozen=True)
+class Cut(Node):
+    """Only the `top` members with the greatest values stay; of equal ones the smaller customer ids, of missing ones none."""
+
+    top: int
+    by: Value
+
+
+@dataclass(frozen=True)
 class IsCustomer(Test):
     """The id stands in `customers`; false for anonymous visitors."""
 
 
-@dataclass(frozen=True)
-class Pending(Test):
-    """What cannot be decided tonight, and why; whoever contains it is held."""
-
-    reason: str
-
-
 TRUE, FALSE = Const(True), Const(False)
+
+
+def scores_of(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The names of the scores that are read."""
+    return tuple(sorted({node.name for node in nodes if isinstance(node, Field) and node.source == "scores"}))
 
 
 def all_of(*tests: Test) -> Test:
@@ -263,9 +374,7 @@ def _combine(kind: type[All] | type[Any], tests: tuple[Test, ...], neutral: bool
     flat: list[Test] = []
     for test in tests:
         flat.extend(test.args if isinstance(test, kind) else (test,))
-    # Something pending is kept beside a deciding constant: a segment never becomes certain by what it cannot know.
-    pending = [test for test in flat if any(isinstance(node, Pending) for node in test.walk())]
-    if Const(not neutral) in flat and not pending:
+    if Const(not neutral) in flat:
         return Const(not neutral)
     kept = tuple(dict.fromkeys(test for test in flat if test != Const(neutral)))
     if not kept:

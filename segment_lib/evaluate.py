@@ -9,8 +9,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib.columns import Names, test_column
-from segment_lib.percentiles import exact_percentiles
+from segment_lib.limits import cut
 from segment_lib.plan import EvaluationPlan
+from segment_lib.ranks import exact_percentiles
 from segment_lib.scan import Scan, field_name, scan
 
 MEMBERSHIP = "array<struct<id:string,since:date>>"
@@ -35,11 +36,14 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
     rows = _with_map(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
         "_carried", F.col("_base")
     )
-    for _, level in groupby(sorted(plan.segments, key=lambda planned: planned.level), key=lambda planned: planned.level):
+    for _, grouped in groupby(sorted(plan.segments, key=lambda planned: planned.level), key=lambda planned: planned.level):
+        level = tuple(grouped)
         # One select a level of references, so that a segment referred to often is evaluated once.
         rows = rows.select("*", *(
             test_column(planned.reduced.test, names).alias(_truth(planned.id)) for planned in level
         ))
+        cuts = {_truth(planned.id): planned.reduced.cut for planned in level if planned.reduced.cut is not None}
+        rows = cut(rows, cuts, names)
     return rows.select(
         "customer_id",
         (~F.col("_known")).alias("anonymous"),

@@ -51,12 +51,12 @@ class EvaluationPlan:
     def nodes(self) -> Iterable[core.Node]:
         """Every node of every evaluated definition."""
         for planned in self.segments:
-            yield from planned.reduced.test.walk()
+            yield from planned.reduced.walk()
 
     @property
-    def features(self) -> tuple[core.Feature, ...]:
+    def features(self) -> tuple[core.Aggregate, ...]:
         """The distinct features, by source and name."""
-        found = {node for node in self.nodes() if isinstance(node, core.Feature)}
+        found = {node for node in self.nodes() if isinstance(node, core.Aggregate)}
         return tuple(sorted(found, key=lambda feature: (feature.source, feature.name)))
 
     @property
@@ -64,6 +64,12 @@ class EvaluationPlan:
         """The distinct customer columns that predicates read."""
         found = {node for node in self.nodes() if isinstance(node, core.Field) and node.source == "customers"}
         return tuple(sorted(found, key=lambda column: column.name))
+
+    @property
+    def sequences(self) -> tuple[core.Sequence, ...]:
+        """The distinct sequences, by name."""
+        found = {node for node in self.nodes() if isinstance(node, core.Sequence)}
+        return tuple(sorted(found, key=lambda sequence: sequence.name))
 
     @property
     def percentiles(self) -> tuple[tuple[core.Value, core.Percentile], ...]:
@@ -91,9 +97,9 @@ class EvaluationPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, for ``seglake plan --json``."""
-        uses: dict[core.Feature, int] = {}
+        uses: dict[core.Aggregate, int] = {}
         for planned in self.segments:
-            for feature in {node for node in planned.reduced.test.walk() if isinstance(node, core.Feature)}:
+            for feature in {node for node in planned.reduced.walk() if isinstance(node, core.Aggregate)}:
                 uses[feature] = uses.get(feature, 0) + 1
         return {
             "snapshot_date": self.clock.snapshot_date.isoformat(),
@@ -107,10 +113,12 @@ class EvaluationPlan:
             "stalled": dict(sorted(self.stalled.items())),
             "features": [
                 {"name": feature.name, "source": feature.source, "function": feature.function,
-                 "of": getattr(feature.field, "name", None), "used_by": uses.get(feature, 0)}
+                 "of": getattr(getattr(feature, "field", None), "name", None), "used_by": uses.get(feature, 0)}
                 for feature in self.features
             ],
+            "sequences": len(self.sequences),
             "percentiles": len(self.percentiles),
+            "limits": sum(planned.reduced.cut is not None for planned in self.segments),
             "customer_fields": [column.name for column in self.customer_fields],
         }
 
@@ -127,8 +135,8 @@ def build_plan(
     """The plan of one night.
 
     `fixed` are static segments that are frozen, beside the inactive ones, which the plan finds itself. `stalled` maps
-    ids to the reason why they cannot be evaluated; pending conditions add to it, and references close it. With `only`,
-    just these and whoever refers to them are evaluated, and all others are fixed. Definitions must have passed checking.
+    ids to the reason why they cannot be evaluated; scores that are not there add to it, and references close it. With `only`,
+    just these and whoever refers to them are evaluated, and all others are fixed or stay stalled. Definitions must have passed checking.
     """
     by_id = {segment.id: segment for segment in segments}
     references = {segment.id: segment.references() for segment in segments}
@@ -137,15 +145,15 @@ def build_plan(
     fixed = frozenset(fixed & by_id.keys()) | {segment.id for segment in segments if segment.status == "inactive"}
     if only is not None:
         touched = _dependents(frozenset(only), references)
-        fixed = fixed | (by_id.keys() - touched)
+        fixed = fixed | (by_id.keys() - touched - (stalled or {}).keys())
     scope = Scope(catalogue, clock, frozenset(by_id))
     reduced = {name: by_id[name].reduce(scope) for name in order if name not in fixed}
     reasons = dict(stalled or {})
     for name, part in reduced.items():
-        pending = [node.reason for node in part.test.walk() if isinstance(node, core.Pending)]
+        scores = core.scores_of(part.walk())
         missing = sorted(references[name] - by_id.keys())
-        if pending:
-            reasons.setdefault(name, "; ".join(dict.fromkeys(pending)))
+        if scores:
+            reasons.setdefault(name, f"waiting for scores: {', '.join(scores)}")
         elif missing:
             reasons.setdefault(name, f"refers to {missing[0]}, which has no valid version")
     reasons = {name: reason for name, reason in reasons.items() if name not in fixed}

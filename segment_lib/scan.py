@@ -7,7 +7,7 @@ written once. Everything after this reads the staged rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -20,6 +20,7 @@ from segment_lib import core
 from segment_lib.clock import Clock, Interval
 from segment_lib.columns import Names, feature_column, test_column
 from segment_lib.plan import SOURCES, EvaluationPlan
+from segment_lib.sequences import rows_of_source, sequence_column
 from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS
 
@@ -33,8 +34,8 @@ class Scan:
     """What the scan found.
 
     `customers` is the staged frame, one row per id: ``customer_id``, ``_known`` (stands in customers), ``_evaluated``,
-    ``_has_new``, ``_has_late``, the totals for metrics, one column per feature (`Feature.name`) and customer field
-    (``customer_NAME``). `faults` names the segments whose data could not be read as declared, each with the reason.
+    ``_has_new``, ``_has_late``, the totals for metrics, one column per feature (`Aggregate.name`), sequence (whether it
+    was found) and customer field (``customer_NAME``). `faults` names the segments whose data could not be read as declared, each with the reason.
     """
 
     customers: DataFrame
@@ -52,18 +53,32 @@ def scan(
     *,
     base_as_of: datetime | None = None,
     base_at: datetime | None = None,
+    who: Callable[[Column], Column] | None = None,
+    keep: Callable[[DataFrame], DataFrame] | None = None,
 ) -> Scan:
     """Reads every source once at its pinned version and stages one row per customer.
 
     `base_as_of` is the instant at which the base snapshot ended and `base_at` when it was published: rows after the first
     are new, rows before it that arrived after the second are late. Without a base all rows are new.
+
+    `who` is a predicate on the customer id that limits the scan to some customers; rows of all others, and rejected ones
+    without a customer, are as if they were not there. `keep` keeps the frame with a row per customer in place of the
+    staging area, so that a scan that is only to be looked at writes nothing.
     """
-    frames = {source: _aggregated(source, plan, lake, pins, base_as_of, base_at) for source in SOURCES}
-    joined = _customers(plan, lake, pins, base_as_of)
+    frames = {source: _aggregated(source, plan, lake, pins, base_as_of, base_at, who) for source in SOURCES}
+    joined = _customers(plan, lake, pins, base_as_of, who)
     for source in SOURCES:
         joined = joined.join(frames[source], "customer_id", "full")
-    staged = lake.stage("customers", run_id, _finished(joined, plan))
-    return _counted(staged, plan)
+    finished = _finished(joined, plan)
+    return _counted(lake.stage("customers", run_id, finished) if keep is None else keep(finished), plan)
+
+
+def _input(
+    source: str, lake: Lake, pins: Mapping[str, int], who: Callable[[Column], Column] | None
+) -> DataFrame:
+    """The rows of a source at its pinned version, of all customers or of some."""
+    rows = lake.input(source, pins.get(source), pins)
+    return rows if who is None else rows.where(who(F.col("customer_id")))
 
 
 # One row per customer from each source -------------------------------------------------------------------------------
@@ -76,21 +91,25 @@ def _aggregated(
     pins: Mapping[str, int],
     base_as_of: datetime | None,
     base_at: datetime | None,
+    who: Callable[[Column], Column] | None,
 ) -> DataFrame:
     """The features of one source per customer, with counts of its rows.
 
     Rejected rows have no customer, so they fall into groups of their own by reason, and so cost nothing to count.
     """
-    rows = lake.input(source, pins.get(source), pins)
+    rows = _input(source, lake, pins, who)
     features = [feature for feature in plan.features if feature.source == source]
+    occurrences = {rows: None for sequence in plan.sequences for rows in sequence.occurrences if rows.source == source}
     time = F.col(INPUTS[source].time or "joined_at")
     reject = _rejected()
     seen = F.coalesce(time < F.lit(plan.clock.as_of), F.lit(source == "lists"))
-    filters = {feature.where: f"_w{i}" for i, feature in enumerate(dict.fromkeys(features))}
+    filters = {part.where: f"_w{i}" for i, part in enumerate((*features, *occurrences))}
     names = Names(plan.clock.zone.key, lines=F.col("items") if source == "orders" else None)
     risky = [name for name in rows.columns if name.startswith("_bad_")]
-    used = {f"_bad_{node.name}" for f in features for node in f.walk() if isinstance(node, core.Field)}
-    columns = _row_columns(features, rows.columns)
+    same = {column for sequence in plan.sequences for step in sequence.steps for column in step.same}
+    read = {node for part in (*features, *occurrences, *same) for node in part.walk() if isinstance(node, core.Field)}
+    used = {f"_bad_{column.name}" for column in read if column.source in (source, "items")}
+    columns = _row_columns(features, same, source, rows.columns)
     prepared = rows.select(
         F.when(reject.isNull(), F.col("customer_id")).alias("customer_id"),
         reject.alias("_reject"),
@@ -103,8 +122,13 @@ def _aggregated(
     )
     order = F.struct(F.col("_time"), F.col(_ORDER_IDS[source])) if _ORDER_IDS[source] in columns else F.col("_time")
     aggregates = [
-        feature_column(feature, _rows_of(feature, filters), names, order).alias(feature.name) for feature in features
+        feature_column(feature, _rows_of(feature, filters), names, order, F.col("_time")).alias(feature.name)
+        for feature in features
     ]
+    for sequence in plan.sequences:
+        found = rows_of_source(sequence, source, lambda occurrence: _rows_of(occurrence, filters), F.col("_time"))
+        if found is not None:
+            aggregates.append(found.alias(_rows_name(sequence, source)))
     faults = [F.count_if(F.col("_seen") & F.col(name)).alias(f"_fault_{source}_{name[5:]}") for name in risky if name in used]
     known = F.col("_seen")
     late = F.lit(False) if base_as_of is None or base_at is None else (
@@ -131,23 +155,32 @@ def _rejected() -> Column:
     )
 
 
-def _row_columns(features: list[core.Feature], available: list[str]) -> list[str]:
+def _row_columns(
+    features: list[core.Aggregate], same: set[core.Field], source: str, available: list[str]
+) -> list[str]:
     """The columns of a source that aggregates read; filters are evaluated in the same projection, from the source."""
-    wanted = {node.name for f in features if f.field for node in f.field.walk() if isinstance(node, core.Field)}
-    if any(isinstance(f.field, core.Lines) for f in features):
+    values = [feature.field for feature in features if isinstance(feature, core.Feature) and feature.field is not None]
+    wanted = {node.name for value in values for node in value.walk() if isinstance(node, core.Field)}
+    wanted |= {column.name for column in same if column.source == source}
+    if any(isinstance(value, core.Lines) for value in values):
         wanted.add("items")
-    if any(f.function in ("first", "latest") for f in features):
+    if any(feature.function in ("first", "latest") for feature in features):
         wanted |= {"event_id", "order_id"}
     wanted |= {"status", "revenue", "refund"}
     return [name for name in available if name in wanted]
 
 
-def _rows_of(feature: core.Feature, filters: Mapping[core.Test, str]) -> Column:
-    """Which of the prepared rows a feature counts."""
+def _rows_name(sequence: core.Sequence, source: str) -> str:
+    """The column with a source's rows for a sequence; it is not staged."""
+    return f"_{sequence.name}_{source}"
+
+
+def _rows_of(part: core.Aggregate | core.Occurrence, filters: Mapping[core.Test, str]) -> Column:
+    """Which of the prepared rows a feature counts, or a step of a sequence looks at."""
     tests = [F.col("_seen")]
-    if feature.where != core.TRUE:
-        tests.append(F.col(filters[feature.where]))
-    return reduce(and_, tests + _inside(feature.window))
+    if part.where != core.TRUE:
+        tests.append(F.col(filters[part.where]))
+    return reduce(and_, tests + _inside(part.window))
 
 
 def _inside(window: Interval) -> list[Column]:
@@ -176,9 +209,15 @@ def field_name(column: core.Field) -> str:
     return f"customer_{column.name}"
 
 
-def _customers(plan: EvaluationPlan, lake: Lake, pins: Mapping[str, int], base_as_of: datetime | None) -> DataFrame:
+def _customers(
+    plan: EvaluationPlan,
+    lake: Lake,
+    pins: Mapping[str, int],
+    base_as_of: datetime | None,
+    who: Callable[[Column], Column] | None,
+) -> DataFrame:
     """The customer fields that predicates read; a rejected row counts as no customer."""
-    rows = lake.input("customers", pins.get("customers"), pins)
+    rows = _input("customers", lake, pins, who)
     risky = {f"_bad_{column.name}" for column in plan.customer_fields} & set(rows.columns)
     as_of = F.lit(plan.clock.as_of)
     reject = _rejected()
@@ -224,14 +263,22 @@ def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
         *(F.col(f"_newest_{source}") for source in SOURCES),
         *(F.col(f"customer_{column.name}") for column in plan.customer_fields),
         *(_filled(feature).alias(feature.name) for feature in plan.features),
+        *(_found(sequence, plan).alias(sequence.name) for sequence in plan.sequences),
         *(F.coalesce(F.col(name), F.lit(0).cast("bigint")).alias(name) for name in joined.columns if name.startswith("_fault_")),
     )
 
 
-def _filled(feature: core.Feature) -> Column:
+def _filled(feature: core.Aggregate) -> Column:
     """Counts and sums of nothing are 0; the others stay missing."""
     column = F.col(feature.name)
-    return F.coalesce(column, F.lit(0)) if feature.function in ("count", "sum", "distinct") else column
+    return F.coalesce(column, F.lit(0)) if feature.function in ("count", "sum", "distinct", "periods") else column
+
+
+def _found(sequence: core.Sequence, plan: EvaluationPlan) -> Column:
+    """Whether a customer's rows of all sources hold the sequence."""
+    sources = dict.fromkeys(rows.source for rows in sequence.occurrences)
+    rows = F.flatten(F.array_compact(F.array(*(F.col(_rows_name(sequence, source)) for source in sources))))
+    return sequence_column(sequence, rows, plan.clock)
 
 
 def _reasons(staged: DataFrame, source: str) -> dict[str, int]:
@@ -269,7 +316,7 @@ def _faulty_segments(plan: EvaluationPlan, found: Mapping[str, int]) -> dict[str
     """The segments that read a column in which values could not be read as declared."""
     faults = {}
     for planned in plan.segments:
-        for node in planned.reduced.test.walk():
+        for node in planned.reduced.walk():
             if isinstance(node, core.Field) and f"{node.source}_{node.name}" in found:
                 count = found[f"{node.source}_{node.name}"]
                 faults[planned.id] = f"{count} values of {node.source}.{node.name} cannot be read as {node.type}"

@@ -42,7 +42,8 @@ TO_DRIVER = {
     "segment_lib/metrics.py": {
         "read": "a row a segment", "flows": "a row a segment", "totals": "a row a segment",
     },
-    "segment_lib/percentiles.py": {
+    "segment_lib/limits.py": {"cut": "one row", "_nth_id": "a row a task, and one"},
+    "segment_lib/ranks.py": {
         "_counts": "the distinct values in a small bracket around each bound", "_brackets": "one row",
     },
     "segment_lib/rebuild.py": {"rebuild": "a row a run", "kept": "one row"},

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from segment_lib import core
+from segment_lib.clock import Step
 from segment_lib.language.condition import register
 from segment_lib.language.filters import PropertyTest
 from segment_lib.language.lifecycle import LifecycleCondition, Periods
@@ -44,8 +45,13 @@ class Regularly(LifecycleCondition):
         return self
 
     def reduce(self, scope: Scope) -> core.Test:
-        self.rows(self.regularly, scope)
-        return core.Pending("regularly is not evaluated yet")
+        table, rows = self.rows(self.regularly, scope)
+        clock, every = scope.clock, Step.parse(self.every)
+        edges = (clock.before(Step(every.number * i, every.unit)) for i in range(self.periods.of, 0, -1))
+        name, least = next(iter(self.count.operators().items())) if self.count else ("at_least", 1)
+        return core.Compare(
+            core.Periods(table, rows, tuple(edges), least + (name == "more_than")), "ge", (self.periods.at_least,)
+        )
 
     def label(self) -> str:
         count = f", each {compared(self.count)}" if self.count else ""

@@ -29,8 +29,7 @@ class Score(Comparison, Condition):
         column = scope.at("score").score(self.score)
         if column is None:
             return core.FALSE
-        super().reduce(column, scope)
-        return core.Pending(f"waiting for scores: {self.score}")
+        return super().reduce(column, scope)
 
     def label(self) -> str:
         return f"{self.score} {compared(self)}"

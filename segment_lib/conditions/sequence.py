@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, model_validator
 
 from segment_lib import core
+from segment_lib.clock import Interval, Step
 from segment_lib.language.condition import Condition, register
 from segment_lib.language.filters import RowFilter
 from segment_lib.language.model import Duration, Model, StepText, Text
@@ -14,6 +15,8 @@ from segment_lib.language.rows import EventTypes, Source, SourceField, Statuses,
 from segment_lib.language.scope import Scope
 from segment_lib.language.window import WindowField
 from segment_lib.language.words import source
+
+MAX_STEPS = 20
 
 
 class SequenceStep(Model):
@@ -38,6 +41,10 @@ class SequenceStep(Model):
         if self.ordered is not None and len(self.ordered) == 1:
             plain["ordered"] = self.ordered[0]
         return plain
+
+    def lengths(self) -> tuple[tuple[str, Step], ...]:
+        """What `after` asks, as operator and length."""
+        return tuple(self.after.bounds()) if self.after else ()
 
     @property
     def source(self) -> Source:
@@ -66,7 +73,7 @@ class Sequence(Condition):
     """
 
     key: ClassVar = "sequence"
-    sequence: tuple[SequenceStep, ...] = Field(min_length=2)
+    sequence: tuple[SequenceStep, ...] = Field(min_length=2, max_length=MAX_STEPS)
     same: _Same | None = None
     span: StepText | None = None
     within: WindowField | None = None
@@ -82,17 +89,43 @@ class Sequence(Condition):
                 raise ValueError(f"steps {i + 1} and {i + 2} are both did_not; write one with a list of types")
         if self.sequence[0].after is not None:
             raise ValueError("the first step has no step before it, so it takes no after")
+        last = self.sequence[-1]
+        if last.did_not is not None and last.after and set(last.after.given()) != {"at_least"}:
+            raise ValueError("after on a final did_not says how long it must be quiet: write {at_least: 24h}")
         return self
 
     def reduce(self, scope: Scope) -> core.Test:
+        window = self.within.interval(scope.clock) if self.within else Interval()
+        steps: list[core.Follow] = []
+        quiet: core.Occurrence | None = None
+        end: core.Silence | None = None
         for i, step in enumerate(self.sequence):
             inside = scope.at("sequence", i)
-            rows = step.source
-            rows.rows(inside, step.where)
-            for name in self.same or ():
-                if step.did_not is None:
-                    rows.columns(inside)(name, scope.at("same"))
-        return core.Pending("sequence is not evaluated yet")
+            rows = step.source.rows(inside, step.where)
+            if step.did_not is None:
+                found = core.Occurrence(step.source.table, rows, window)
+                steps.append(core.Follow(found, self._same(step, scope, steps), step.lengths(), quiet))
+                quiet = None
+            else:
+                # Nothing before the window lies between two steps, so nothing before it need be looked at.
+                quiet = core.Occurrence(step.source.table, rows, Interval(window.start, None))
+                if i == len(self.sequence) - 1:
+                    lengths = step.lengths()
+                    end = core.Silence(quiet, lengths[0][1] if lengths else None)
+        return core.Sequence(tuple(steps), Step.parse(self.span) if self.span else None, end, scope.clock.as_of)
+
+    def _same(self, step: SequenceStep, scope: Scope, before: list[core.Follow]) -> tuple[core.Field, ...]:
+        """The columns of a step that must be equal in all of them; those of a name must have one type."""
+        inside = scope.at("same")
+        columns = step.source.columns(inside)
+        found = [columns(name, inside) for name in self.same or ()]
+        for i, column in enumerate(found):
+            other = before[0].same[i] if before and column and i < len(before[0].same) else column
+            if column and column.type == "texts":
+                inside.fault(f"{column.name} is a list, and same compares single values")
+            elif column and other and column.type != other.type:
+                inside.fault(f"{column.name} is {other.type} in {other.source} and {column.type} in {column.source}")
+        return tuple(column for column in found if column)
 
     def label(self) -> str:
         steps = (("not " if step.did_not is not None else "") + source(step.source) for step in self.sequence)

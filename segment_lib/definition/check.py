@@ -23,9 +23,9 @@ def check_segment(segment: Segment, ids: frozenset[str], catalogue: Catalogue) -
     """
     scope = Scope(catalogue, _ANY_CLOCK, ids)
     reduced = segment.reduce(scope)
-    pending = dict.fromkeys(node.reason for node in reduced.test.walk() if isinstance(node, core.Pending))
-    for reason in pending:
-        scope.at("where").fault(reason, severity="warning")
+    scores = core.scores_of(reduced.walk())
+    if scores:
+        scope.at("where").fault(f"waiting for scores: {', '.join(scores)}", severity="warning")
     return tuple(dict.fromkeys(scope.faults))
 
 

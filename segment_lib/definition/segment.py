@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 from segment_lib import core
 from segment_lib.conditions import AnyCondition, Condition
 from segment_lib.definition import canonical
-from segment_lib.language.model import Model, Number, Text
+from segment_lib.language.measure import Measure
+from segment_lib.language.model import Model, Text
 from segment_lib.language.scope import Scope
 from segment_lib.settings import SEGMENT_ID
 
@@ -38,30 +39,17 @@ SegmentId = Annotated[str, AfterValidator(_segment_id)]
 Percent = Annotated[str, PlainValidator(_percent), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,4}%$"})]
 
 
-class LimitBy(Model):
-    """What a limit ranks by."""
-
-    score: Text | None = None
-    customer: Text | None = None
-
-    @model_validator(mode="after")
-    def _one(self):
-        if len(self.given()) != 1:
-            raise ValueError("rank by {score: NAME} or {customer: FIELD}")
-        return self
-
-
 class Limit(Model):
-    """The top so many members by a value; ties at the cut by customer id."""
+    """The top so many members by a number or a time; ties at the cut by customer id, and who has no value is cut."""
 
     top: Annotated[int, Field(strict=True, ge=1)]
-    by: LimitBy
+    by: Measure
 
 
 class Holdout(Model):
-    """A stable share of members that exports and sync leave out."""
+    """A stable share of members that exports and sync leave out: the buckets below `percent`, as of `split`."""
 
-    percent: Annotated[Number, Field(gt=0, le=100)]
+    percent: Annotated[int, Field(strict=True, ge=1, le=100)]
     salt: Annotated[Text, Field(min_length=1)]
 
 
@@ -153,14 +141,14 @@ class Segment(Model):
         inside = replace(scope, population=population)
         where = self.where.reduce(inside.at("where"))
         tests = [population, where]
-        if self.limit:
-            by = inside.at("limit", "by")
-            if self.limit.by.score is not None:
-                by.at("score").score(self.limit.by.score)
-            else:
-                by.at("customer").column("customers", self.limit.by.customer or "", scope.catalogue.customers())
-            tests.append(core.Pending("limit is not evaluated yet"))
-        return Reduced(self.id, population, core.all_of(*tests))
+        cut = self._cut(self.limit, inside.at("limit", "by")) if self.limit else None
+        return Reduced(self.id, population, core.all_of(*tests), cut)
+
+    def _cut(self, limit: Limit, scope: Scope) -> core.Cut | None:
+        by = limit.by.reduce(scope)
+        if by is not None and not (by.type.is_number or by.type.is_time):
+            scope.fault(f"a limit ranks by a number or a time, and this is {by.type}")
+        return core.Cut(limit.top, by) if by is not None else None
 
     def _population(self, scope: Scope) -> core.Test:
         """Whom the segment considers: anyone, or customers who are eligible in one of the ways named."""
@@ -179,11 +167,18 @@ class Segment(Model):
 
 @dataclass(frozen=True)
 class Reduced:
-    """A segment in core form: whom it considers, and who is a member."""
+    """A segment in core form: whom it considers, who is a member, and how many of them at most."""
 
     id: str
     population: core.Test
     test: core.Test
+    cut: core.Cut | None = None
+
+    def walk(self) -> Iterator[core.Node]:
+        """Every node, of the cut too."""
+        yield from self.test.walk()
+        if self.cut is not None:
+            yield from self.cut.walk()
 
 
 Segment.model_rebuild()

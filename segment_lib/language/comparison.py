@@ -135,8 +135,12 @@ class Comparison(Model):
                 inside.fault("a percentile compares a customer with others; a filter looks at one row",
                              "use it on the aggregate or on a customer field")
             else:
-                tests.append(_REDUCERS[name](value, operand, inside, bool(self.case)))
+                tests.append(self.reduce_one(name, value, operand, inside))
         return core.all_of(*tests)
+
+    def reduce_one(self, name: str, value: core.Value, operand: Any, scope: Scope) -> core.Test:
+        """The test of one operator, which fits the value's type."""
+        return _REDUCERS[name](value, operand, scope, bool(self.case))
 
 
 def allowed(operator: str, kind: Type) -> bool:

@@ -166,7 +166,7 @@ class AggregateCondition(RowsCondition):
             return chosen["count"].reduce(count, scope.at("count"))
         ((name, part),) = chosen.items()
         inside = scope.at(name)
-        value = _aggregated(name, part.of, columns, inside, lines)
+        value = aggregated(name, part.of, columns, inside.at("of"), lines)
         if value is None:
             return core.FALSE
         tests = []
@@ -178,29 +178,28 @@ class AggregateCondition(RowsCondition):
         return core.all_of(*tests)
 
 
-def _aggregated(name: str, of: str, columns: Columns, scope: Scope, lines: core.Test | None) -> core.Value | None:
-    """What an aggregate is taken of, or None with a fault noted."""
-    inside = scope.at("of")
+def aggregated(name: str, of: str, columns: Columns, scope: Scope, lines: core.Test | None) -> core.Value | None:
+    """What an aggregate is taken of, or None with a fault noted; `lines` are the order lines that count, if any can."""
     if of.startswith("items."):
         if lines is None:
-            inside.fault(f"{of} belongs to orders", "use it with ordered")
+            scope.fault(f"{of} belongs to orders", "use it with ordered")
             return None
         if name not in LINE_AGGREGATES:
-            inside.fault(f"{name} of order lines is not possible", "these are: " + ", ".join(LINE_AGGREGATES))
+            scope.fault(f"{name} of order lines is not possible", "these are: " + ", ".join(LINE_AGGREGATES))
             return None
-        column = line_column(of.removeprefix("items."), inside)
+        column = line_column(of.removeprefix("items."), scope)
         value: core.Value | None = column and core.Lines(LINE_AGGREGATES[name], column, lines)
     else:
-        value = columns(of, inside)
+        value = columns(of, scope)
     if value is None:
         return None
     kind = value.type
     if name in ("sum", "avg") and not kind.is_number:
-        inside.fault(f"{of} is {kind}, and {name} needs a number")
+        scope.fault(f"{of} is {kind}, and {name} needs a number")
     elif name in ("min", "max") and not (kind.is_number or kind.is_time):
-        inside.fault(f"{of} is {kind}, and {name} needs a number or a time")
+        scope.fault(f"{of} is {kind}, and {name} needs a number or a time")
     elif name in ("distinct", "mode") and kind == "texts":
-        inside.fault(f"{of} is a list, and {name} needs single values")
+        scope.fault(f"{of} is a list, and {name} needs single values")
     else:
         return value
     return None
@@ -261,6 +260,6 @@ class _SourceForm:
 SourceField = Annotated[Source, BeforeValidator(_source), _SourceForm()]
 
 __all__ = [
-    "AggregateCondition", "EventTypes", "ItemsField", "RowsCondition", "Source", "SourceField", "Statuses",
+    "AggregateCondition", "EventTypes", "ItemsField", "RowsCondition", "Source", "SourceField", "Statuses", "aggregated",
     "event_columns", "events_of", "order_columns", "orders_of", "plain_types",
 ]

@@ -11,10 +11,10 @@ from oracle.compare import TREE, combine, comparable, holds
 from oracle.people import Data, Person, canonical, gather
 from oracle.rows import Night, aggregate, aggregate_of, kind_of, share_of_mode
 from oracle.times import Clock, parse_duration, step_date
-from oracle.verbs import VERBS, value_holds
+from oracle.verbs import VERBS, measure, measure_kind, value_holds
 
 OF_ROWS = ("did", "did_not", "ordered", "visits")
-SETTINGS = {"where", "eligible", "anonymous", "status", "kind", "name", "description", "tags", "owner"}
+SETTINGS = {"where", "eligible", "anonymous", "status", "kind", "name", "description", "tags", "owner", "limit"}
 
 
 def members(
@@ -72,9 +72,8 @@ class Tonight:
                 self.found[id] = {member for member in self.previous.get(id, {}) if member in self.people}
             else:
                 eligible = [person for person in self.people.values() if is_eligible(person, definition, self.night)]
-                self.found[id] = {
-                    person.id for person in eligible if self.holds_for(definition["where"], person, eligible)
-                }
+                found = [person for person in eligible if self.holds_for(definition["where"], person, eligible)]
+                self.found[id] = {person.id for person in limited(found, definition.get("limit"), self.night)}
         return self.found[id]
 
     def since(self, id: str, person: Person) -> date:
@@ -87,6 +86,18 @@ class Tonight:
         if len(kinds) != 1:
             raise ValueError(f"not one condition: {sorted(condition)}")
         return CONDITIONS[kinds[0]](self, condition, person, eligible)
+
+
+def limited(found: list[Person], limit: Mapping | None, night: Night) -> list[Person]:
+    """The top so many by a value; of equal ones the smaller ids, and none without the value."""
+    if limit is None:
+        return found
+    kind = measure_kind(limit["by"], night)
+    values = [(measure(person, limit["by"], night), person) for person in found]
+    ranked = [(comparable(value, kind, night.clock), person) for value, person in values if value is not None]
+    by_id = sorted(ranked, key=lambda pair: pair[1].id)
+    # Sorting is stable, also in reverse: equal values stay in the order of ids.
+    return [person for _, person in sorted(by_id, key=lambda pair: pair[0], reverse=True)][: limit["top"]]
 
 
 def is_eligible(person: Person, definition: Mapping, night: Night) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from oracle.compare import holds
+from oracle.compare import comparable, holds
 from oracle.people import TIME, Person
 from oracle.rows import AGGREGATES, Night, aggregate, ever, kind_of, named, quotient
 from oracle.times import Window, inside, window
@@ -151,34 +151,37 @@ VERBS = {
 def value_holds(
     person: Person, condition: Mapping, night: Night, compare: Callable[[Callable, Mapping, str], bool]
 ) -> bool:
-    """An aggregate or a ratio compared with literals, percentiles, another value or an attribute of the customer.
-
-    A missing side makes the comparison false.
-    """
+    """A measure compared with literals, percentiles or another measure; a missing side makes the comparison false."""
     spec = condition["value"]
     operators: dict = {}
     for name, argument in condition.items():
         if name == "value":
             continue
-        if isinstance(argument, Mapping) and "customer" in argument:
-            argument = person.fields.get(argument["customer"])
-        elif isinstance(argument, Mapping) and not {"percentile", "from", "to"} & set(argument):
-            argument = _measure(person, argument, night)
-        if argument is None:
-            return False
+        if isinstance(argument, Mapping) and not {"percentile", "from", "to", "in_next", "in_last"} & set(argument):
+            other = measure(person, argument, night)
+            argument = None if other is None else comparable(other, measure_kind(argument, night), night.clock)
+            if argument is None:
+                return False
         operators[name] = argument
-    return compare(lambda other: _measure(other, spec, night), operators, _kind(spec, night))
+    return compare(lambda other: measure(other, spec, night), operators, measure_kind(spec, night))
 
 
-def _kind(spec: Mapping, night: Night) -> str:
+def measure_kind(spec: Mapping, night: Night) -> str:
+    """The type of a measure."""
+    if "customer" in spec:
+        return night.catalogue["customers"][spec["customer"]]
+    if "visits" in spec:
+        return "integer"
     return "decimal" if "ratio" in spec else kind_of(spec, night)
 
 
-def _measure(person: Person, spec: Mapping, night: Night) -> object | None:
-    """The value: an aggregate, or a ratio of two; a ratio over zero, or of something missing, is missing."""
+def measure(person: Person, spec: Mapping, night: Night) -> object | None:
+    """A field of the customer, an aggregate, or a ratio of two; a ratio over zero, or of something missing, is missing."""
+    if "customer" in spec:
+        return person.fields.get(spec["customer"])
     if "ratio" not in spec:
         if "visits" not in spec and not any(name in spec for name in AGGREGATES):
             raise ValueError("a value needs an aggregate")
         return aggregate(person, spec, night)
-    top, bottom = (_measure(person, part, night) for part in spec["ratio"])
+    top, bottom = (measure(person, part, night) for part in spec["ratio"])
     return None if top is None or not bottom else quotient(Decimal(top), Decimal(bottom))

@@ -35,6 +35,8 @@ def draw_segment(draw: Draw, scope: Scope, name: str) -> dict:
         definition["anonymous"] = draw.chance(30)
     if draw.chance(4):
         definition["status"] = "inactive"
+    if draw.chance(8):
+        definition["limit"] = {"top": draw.integer(1, 12), "by": measure(draw, scope, ("number", "time"))[0]}
     return definition | {"where": condition(draw, scope, DEPTH)}
 
 
@@ -45,7 +47,10 @@ def condition(draw: Draw, scope: Scope, depth: int) -> dict:
         if key == "not":
             return {"not": condition(draw, scope, depth - 1)}
         return {key: [condition(draw, scope, depth - 1) for _ in range(draw.integer(1 if key == "none" else 2, 3))]}
-    weights = {_customer: 8, _did: 10, _did_not: 1, _ordered: 9, _visits: 2, _list: 1, _consent: 1, _split: 1}
+    weights = {
+        _customer: 8, _did: 10, _did_not: 1, _ordered: 9, _visits: 2, _list: 1, _consent: 1, _split: 1, _first_did: 1,
+        _stopped: 1, _restarted: 1, _regularly: 2, _sequence: 5, _value: 5,
+    }
     if scope.segments:
         weights[_segment] = 2
     return weighted(draw, weights)(draw, scope)
@@ -332,3 +337,135 @@ def _consent(draw: Draw, scope: Scope) -> dict:
 def _split(draw: Draw, scope: Scope) -> dict:
     low, high = sorted((draw.choice([0, 10, 40]), draw.choice([50, 60, 100])))
     return {"split": {"salt": draw.choice(["spring", "Köln"]), "from": low, "to": high}}
+
+
+# The exact forms ---------------------------------------------------------------------------------------------------
+
+
+def _source(draw: Draw, scope: Scope) -> object:
+    """What a verb or a silent step is about: types of events, or orders."""
+    if draw.chance(65):
+        return _types(draw, scope)
+    orders: dict = {"ordered": draw.choice(["any", "purchases", draw.choice(scope.catalogue["order_statuses"])])}
+    return orders | ({"where": filters(draw, scope, "orders", 1)} if draw.chance(20) else {})
+
+
+def _filtered(draw: Draw, scope: Scope, source: object) -> dict:
+    table = "orders" if isinstance(source, dict) and "ordered" in source else "events"
+    return {"where": filters(draw, scope, table, 1)} if draw.chance(20) else {}
+
+
+def _first_did(draw: Draw, scope: Scope) -> dict:
+    source = _source(draw, scope)
+    return {"first_did": source, "within": _window(draw, scope)} | _filtered(draw, scope, source)
+
+
+def _stopped(draw: Draw, scope: Scope) -> dict:
+    source, (far, near) = _source(draw, scope), draw.choice(RANGES)
+    return {"stopped": source, "within": far, "quiet": near} | _filtered(draw, scope, source)
+
+
+def _restarted(draw: Draw, scope: Scope) -> dict:
+    source = _source(draw, scope)
+    recent, gap = draw.choice(["12h", "7d", "30d"]), draw.choice(["1d", "7d", "30d", "1mo"])
+    return {"restarted": source, "within": recent, "gap": gap} | _filtered(draw, scope, source)
+
+
+def _regularly(draw: Draw, scope: Scope) -> dict:
+    source, of = _source(draw, scope), draw.integer(1, 6)
+    count = {"count": {draw.choice(["at_least", "more_than"]): draw.integer(1, 2)}} if draw.chance(40) else {}
+    wanted = {"regularly": source, "every": draw.choice(["1d", "7d", "30d", "1mo", "12h"])}
+    return wanted | {"periods": {"of": of, "at_least": draw.integer(1, min(of, 3))}} | count | _filtered(draw, scope, source)
+
+
+def _sequence(draw: Draw, scope: Scope) -> dict:
+    """Two or three steps, now and then with silence between or after them."""
+    same = draw.choice(["source", "store"]) if draw.chance(12) else None
+    only = "orders" if same else weighted(draw, {"": 6, "events": 2, "orders": 1})
+    if only == "events" and draw.chance(50):
+        same = draw.choice(["product_id", "channel", "quantity", "amount", "delivery"])
+    steps = [_step(draw, scope, only)]
+    for _ in range(weighted(draw, {1: 6, 2: 3}) - (1 if draw.chance(10) else 0)):
+        if draw.chance(25):
+            steps.append({"did_not": _source(draw, scope)})
+        steps.append(_step(draw, scope, only))
+        if draw.chance(30):
+            steps[-1]["after"] = _after(draw)
+    if len(steps) == 1 or draw.chance(30):
+        after = {"after": {"at_least": draw.choice(["12h", "1d", "1mo"])}} if draw.chance(40) else {}
+        steps.append({"did_not": _source(draw, scope)} | after)
+    wanted: dict = {"sequence": steps}
+    if same:
+        wanted["same"] = [same]
+    if draw.chance(40):
+        wanted["span"] = draw.choice(["12h", "1d", "7d", "30d", "1mo"])
+    if draw.chance(50):
+        wanted["within"] = _window(draw, scope)
+    return wanted
+
+
+def _step(draw: Draw, scope: Scope, only: str) -> dict:
+    table = only or weighted(draw, {"events": 3, "orders": 1})
+    if table == "events":
+        step: dict = {"did": _types(draw, scope)}
+    else:
+        step = {"ordered": draw.choice(["any", "purchases", draw.choice(scope.catalogue["order_statuses"])])}
+    return step | ({"where": filters(draw, scope, table, 1)} if draw.chance(20) else {})
+
+
+def _after(draw: Draw) -> dict:
+    if draw.chance(15):
+        return {"between": draw.choice([["12h", "7d"], ["1d", "30d"], ["30min", "1d"]])}
+    return {draw.choice(ORDERED): draw.choice(["30min", "12h", "1d", "7d", "1mo"])}
+
+
+def measure(draw: Draw, scope: Scope, wanted: tuple[str, ...]) -> tuple[dict, str]:
+    """A value of a customer as `value` and `limit` take it, with its type; `wanted` are families of types."""
+    families = {"number": ("integer", "decimal"), "time": ("date", "timestamp")}
+    kinds = {kind for family in wanted for kind in families.get(family, (family,))}
+    form = weighted(draw, {"rows": 8, "customer": 3, "ratio": 2, "visits": 1})
+    if form == "ratio" and "decimal" in kinds:
+        parts = [measure(draw, scope, ("number",))[0] for _ in range(2)]
+        return {"ratio": parts}, "decimal"
+    if form == "customer":
+        fields = sorted(name for name, kind in scope.catalogue["customers"].items() if kind in kinds)
+        name = draw.choice(fields)
+        return {"customer": name}, scope.catalogue["customers"][name]
+    if form == "visits" and "integer" in kinds:
+        return {"visits": "any"} | _narrowed(draw, scope, "events"), "integer"
+    return _measured(draw, scope, kinds)
+
+
+def _measured(draw: Draw, scope: Scope, kinds: set[str]) -> tuple[dict, str]:
+    table = draw.choice(["events", "orders"])
+    named = {"ordered": draw.choice(["any", "purchases"])} if table == "orders" else {"did": _types(draw, scope)}
+    fields = dict(scope.catalogue[table])
+    numbers = sorted(name for name, kind in fields.items() if kind in ("integer", "decimal"))
+    functions = ["min", "max", "latest", "first"]
+    if "integer" in kinds:
+        functions += ["count", "count", "distinct"]
+    if "decimal" in kinds:
+        functions += ["sum", "sum", "avg"]
+    if "text" in kinds:
+        functions = ["latest", "first", "mode"]
+    function = draw.choice(functions)
+    if function == "count":
+        return named | {"count": True} | _narrowed(draw, scope, table), "integer"
+    if function == "distinct":
+        names = sorted(name for name, kind in fields.items() if kind != "texts")
+        return named | {"distinct": draw.choice(names)} | _narrowed(draw, scope, table), "integer"
+    if function in ("sum", "avg"):
+        return named | {function: draw.choice(numbers)} | _narrowed(draw, scope, table), "decimal"
+    name = draw.choice(sorted(name for name, kind in fields.items() if kind in kinds))
+    return named | {function: name} | _narrowed(draw, scope, table), fields[name]
+
+
+def _value(draw: Draw, scope: Scope) -> dict:
+    """A value against a literal, a percentile, or another value of the same family."""
+    family = weighted(draw, {"number": 8, "time": 2, "text": 2})
+    spec, kind = measure(draw, scope, (family,))
+    if draw.chance(50):
+        name = draw.choice(["is", "is_not"]) if family == "text" or draw.chance(20) else draw.choice(ORDERED)
+        return {"value": spec, name: measure(draw, scope, (family,))[0]}
+    wanted = operators(draw, scope, "value", kind, percentile=True)
+    return {"value": spec} | (wanted if isinstance(wanted, dict) else {"is": wanted})
