@@ -38,8 +38,9 @@ $(STAMPS)/jars: $(STAMPS)/project | java
 demo: setup  ## CDNOW and generated events, two consecutive dates, and the segments that come out
 	$(BIN)/seglake demo $(DEMO)
 
+# Two workers, each with a Spark session of its own: one plans on the driver while the other computes.
 test: setup  ## every test; the last line is pytest's own summary
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 soak: setup  ## the long random comparisons and repeated kills that `make test` runs only in short
 	$(BIN)/python -m pytest -m soak $(TESTS)

@@ -23,10 +23,11 @@ RUNTIME = [
     "PyYAML>=6.0.2",
     "tzdata>=2025.1",
     "google-re2>=1.1.20240702",
+    "sqlglot>=27,<31",
 ]
 DEMO = ["lifetimes==0.11.3"]  # only for the CDNOW order log that it ships; never imported
 BENCH = ["duckdb>=1.4", "polars>=1.30"]
-TEST = ["pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.120", "jsonschema>=4.23", "moto[s3,server]>=5.1"]
+TEST = ["pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "jsonschema>=4.23", "moto[s3,server]>=5.1"]
 
 
 class BuildWithDemo(build_py):
@@ -47,7 +48,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     packages=find_packages(include=["segment_lib", "segment_lib.*", "models", "models.*", "jobs", "jobs.*"]),
-    package_data={"segment_lib": ["py.typed", "templates/**/*", "templates/**/.*"]},
+    package_data={"segment_lib": ["py.typed", "ready/*.yaml", "templates/**/*", "templates/**/.*"]},
     install_requires=RUNTIME,
     extras_require={"demo": DEMO, "bench": BENCH, "test": TEST + DEMO + BENCH},
     cmdclass={"build_py": BuildWithDemo},

@@ -82,6 +82,8 @@ class Catalogue:
     purchase_statuses: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
     scores: dict[str, Type] = field(default_factory=lambda: dict(SCORES))
+    #: Whether definitions may use `sql`.
+    sql: bool = False
 
     def customers(self) -> dict[str, Type]:
         """Fields of a customer, standard and custom."""

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 
 from segment_lib import core
 from segment_lib.catalogue import Type
+from segment_lib.formulas import formula_column
 from segment_lib.language.regex import java_pattern
 from segment_lib.rowchecks import blank_to_null
 
@@ -35,7 +36,8 @@ class Names:
     """How the leaves of a test are found among the columns at hand.
 
     `field` and `feature` give the column of a value; `member` and `since` those of another segment; `lines` is the array
-    of an order's lines; `bounds` are the percentiles, already computed (None: nobody has the value).
+    of an order's lines; `bounds` are the percentiles, already computed, or columns that hold them (None: nobody has the
+    value).
     """
 
     zone: str
@@ -46,7 +48,9 @@ class Names:
     customer_id: str = "customer_id"
     is_customer: str = "_known"
     lines: Column | None = None
-    bounds: Mapping[tuple[core.Value, core.Percentile], core.Literal | None] = dataclasses.field(default_factory=dict)
+    bounds: Mapping[tuple[core.Value, core.Percentile], core.Literal | Column | None] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 # Tests -------------------------------------------------------------------------------------------------------------
@@ -85,7 +89,7 @@ def _compare(test: core.Compare, names: Names) -> Column:
         names.bounds[test.value, literal] if isinstance(literal, core.Percentile) else literal
         for literal in test.literals
     ]
-    if None in literals:
+    if any(literal is None for literal in literals):
         return F.lit(False)
     return F.coalesce(_OPERATORS[test.operator](value, literals, test.value.type, names), F.lit(False))
 
@@ -126,10 +130,15 @@ def _member(test: core.Member, names: Names) -> Column:
 
 
 def _split(test: core.Split, names: Names) -> Column:
-    salted = F.concat(F.lit(test.salt + "\x1f"), F.col(names.customer_id))
-    first_bytes = F.conv(F.substring(F.sha2(salted, 256), 1, 16), 16, 10).cast("decimal(20,0)")
-    bucket = first_bytes % F.lit(100)
+    bucket = bucket_column(test.salt, names)
     return (bucket >= F.lit(test.start)) & (bucket < F.lit(test.end))
+
+
+def bucket_column(salt: str, names: Names) -> Column:
+    """The customer's bucket of 100 under a salt, from 0 to 99."""
+    salted = F.concat(F.lit(salt + "\x1f"), F.col(names.customer_id))
+    first_bytes = F.conv(F.substring(F.sha2(salted, 256), 1, 16), 16, 10).cast("decimal(20,0)")
+    return first_bytes % F.lit(100)
 
 
 def _is_customer(test: core.IsCustomer, names: Names) -> Column:
@@ -194,8 +203,8 @@ _OPERATORS: dict[str, Callable[..., Column]] = {
 }
 
 
-def literal_column(literal: core.Literal) -> Column:
-    """A literal as a Column; instants and decimals keep every digit."""
+def literal_column(literal: core.Literal | Column) -> Column:
+    """A literal as a Column; instants and decimals keep every digit. What is a Column already stays one."""
     if isinstance(literal, int) and not isinstance(literal, bool) and abs(literal) > _MAX_LONG:
         return F.lit(Decimal(literal))
     return F.lit(literal)
@@ -212,6 +221,10 @@ def value_column(value: core.Value, names: Names) -> Column:
         return names.feature(value)
     if isinstance(value, core.Ratio):
         return _quotient(value_column(value.top, names), value_column(value.bottom, names))
+    if isinstance(value, core.Constant):
+        return F.lit(value.value)
+    if isinstance(value, core.Call):
+        return formula_column(value, lambda part: value_column(part, names), names.zone)
     if isinstance(value, core.Since):
         assert names.since is not None
         return names.since(value.segment)

@@ -1,6 +1,6 @@
 """The core form: the few nodes that every condition reduces to, and all that an engine must know.
 
-Values (`Field`, `Lines`, `Feature`, `Periods`, `Ratio`, `Since`) are compared by `Compare`; `All`, `Any`, `Not` and
+Values (`Field`, `Lines`, `Feature`, `Periods`, `Ratio`, `Call`, `Since`) are compared by `Compare`; `All`, `Any`, `Not` and
 `Const` combine tests; the other leaves ask about one customer: `Sequence`, `Member`, `Split`, `IsCustomer`. A test is
 two-valued: a comparison with a missing value is false, and no third value travels up.
 
@@ -154,6 +154,23 @@ class Ratio(Value):
     top: Value
     bottom: Value
     type: ClassVar[Type] = Type.DECIMAL
+
+
+@dataclass(frozen=True)
+class Constant(Value):
+    """A literal inside a formula; None is SQL's null, whatever its type."""
+
+    value: Literal | None
+    type: Type
+
+
+@dataclass(frozen=True)
+class Call(Value):
+    """A function of a formula, with SQL's rules for null; which there are says `language.formula`."""
+
+    function: str
+    args: tuple[Value, ...]
+    type: Type
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ class CatalogueSection(Section):
     purchase_statuses: tuple[str, ...] = ("paid", "fulfilled", "refunded")
     lists: tuple[str, ...] = ()
     scores: dict[str, Type] = {}
+    #: Whether definitions may use `sql` conditions.
+    sql: bool = False
 
     @model_validator(mode="after")
     def _purchases_are_statuses(self):

@@ -33,6 +33,7 @@ def settings_for(root: str, zone: str) -> Settings:
         "order_statuses": CATALOGUE["order_statuses"],
         "purchase_statuses": CATALOGUE["purchase_statuses"],
         "lists": CATALOGUE["lists"],
+        "sql": True,
     })
 
 

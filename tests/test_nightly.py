@@ -461,6 +461,31 @@ def test_an_empty_upstream_load_empties_no_segment(straight):
     lake.append("orders", lake.read("orders", version), "load")
 
 
+@pytest.mark.soak
+def test_ten_dates_in_any_order_end_in_the_tables_of_the_straight_order(shop):
+    """Handed over in disorder, one restated with another definition and back, one refused, one run twice."""
+    days = [FIRST + timedelta(days=number) for number in range(10)]
+    straight, shuffled = fill(shop("ten straight")), fill(shop("ten shuffled"))
+    for day in days:
+        straight.run(day, *DEFINITIONS)
+    for number in (9, 4, 0, 7, 2, 5, 1, 8, 3, 6):
+        shuffled.run(days[number], *DEFINITIONS)
+    shuffled.run(days[3], *EDITED)
+    shuffled.run(days[3], *DEFINITIONS)
+    version = shuffled.lake.version("orders")
+    shuffled.lake.replace("orders", shuffled.spark.createDataFrame([], ORDERS), {"status": "paid"}, "load")
+    with pytest.raises(GateError, match="orders has 0 rows"):
+        shuffled.run(days[5], *DEFINITIONS, fresh=True)
+    shuffled.lake.append("orders", shuffled.lake.read("orders", version), "load")
+    shuffled.run(days[5], *DEFINITIONS)
+    shuffled.redo(nightly.stale_dates(shuffled.lake), *DEFINITIONS)
+    assert nightly.stale_dates(shuffled.lake) == ()
+    assert unlike(shuffled, straight) == {}
+    again = shop("ten again")
+    fill(again).redo(reversed(days), *DEFINITIONS)
+    assert unlike(again, straight) == {}
+
+
 def test_a_new_tenant_without_any_data_publishes_an_empty_snapshot(shop):
     made = shop("empty", gates=GatesSection(max_turnover=0))
     outcome = made.run(FIRST, RECENT)

@@ -100,8 +100,9 @@ class Scope:
         if number is None or not number.is_finite():
             self.fault(f"{value!r} is not a number, but the field is")
             return None
-        exact = exact_decimal(number)
-        if exact.adjusted() >= MAX_DIGITS or -exact.as_tuple().exponent > MAX_PLACES:
+        # The size comes first: written out, a number such as 1e999999 would not fit anywhere.
+        exact = exact_decimal(number) if abs(number.adjusted()) < MAX_DIGITS or not number else None
+        if exact is None or -exact.as_tuple().exponent > MAX_PLACES:
             self.fault(f"{value} cannot be compared exactly", f"at most {MAX_DIGITS} digits and {MAX_PLACES} places")
             return None
         return int(exact) if exact == exact.to_integral_value() else exact

@@ -47,7 +47,9 @@ def aggregated(condition: Any) -> str:
         part = getattr(condition, name, None)
         if part is not None:
             of = f" of {part.of}" if hasattr(part, "of") else ""
-            text += f", {name}{of} {compared(part)}"
+            text += f", {name}{of} {compared(part)}".rstrip()
+            if getattr(part, "share", None):
+                text += f" with share {compared(part.share)}"
     return text
 
 

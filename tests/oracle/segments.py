@@ -8,6 +8,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from oracle.compare import TREE, combine, comparable, holds
+from oracle.formulas import formula_holds
 from oracle.people import Data, Person, canonical, gather
 from oracle.rows import Night, aggregate, aggregate_of, kind_of, share_of_mode
 from oracle.times import Clock, parse_duration, step_date
@@ -241,12 +242,20 @@ def _value(tonight: Tonight, condition: Mapping, person: Person, eligible: list[
     return value_holds(person, condition, tonight.night, compare)
 
 
+def _sql(tonight: Tonight, condition: Mapping, person: Person, eligible: list[Person]) -> bool:
+    """A formula over the customer's fields and the named values."""
+    names = tonight.night.catalogue["customers"]
+    values = {name: person.fields.get(name) for name in names}
+    values |= {name: measure(person, spec, tonight.night) for name, spec in condition.get("features", {}).items()}
+    return formula_holds(condition["sql"], values, tonight.night.clock)
+
+
 CONDITIONS = (
     dict.fromkeys(TREE, _boolean)
     | dict.fromkeys(OF_ROWS, _rows)
     | dict.fromkeys(VERBS, _verb)
     | {
         "customer": _customer, "segment": _segment, "list": _list, "consent": _consent, "split": _split,
-        "value": _value,
+        "value": _value, "sql": _sql,
     }
 )

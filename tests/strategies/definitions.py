@@ -49,7 +49,7 @@ def condition(draw: Draw, scope: Scope, depth: int) -> dict:
         return {key: [condition(draw, scope, depth - 1) for _ in range(draw.integer(1 if key == "none" else 2, 3))]}
     weights = {
         _customer: 8, _did: 10, _did_not: 1, _ordered: 9, _visits: 2, _list: 1, _consent: 1, _split: 1, _first_did: 1,
-        _stopped: 1, _restarted: 1, _regularly: 2, _sequence: 5, _value: 5,
+        _stopped: 1, _restarted: 1, _regularly: 2, _sequence: 5, _value: 5, _sql: 2,
     }
     if scope.segments:
         weights[_segment] = 2
@@ -469,3 +469,42 @@ def _value(draw: Draw, scope: Scope) -> dict:
         return {"value": spec, name: measure(draw, scope, (family,))[0]}
     wanted = operators(draw, scope, "value", kind, percentile=True)
     return {"value": spec} | (wanted if isinstance(wanted, dict) else {"is": wanted})
+
+
+def _sql(draw: Draw, scope: Scope) -> dict:
+    """A formula of two or three tests over fields and up to two named values."""
+    features = {name: measure(draw, scope, ("number",))[0] for name in ("one", "two")[: draw.integer(0, 2)]}
+    text = _formula(draw, sorted(features), draw.integer(1, 2))
+    return {"sql": text} | ({"features": features} if features else {})
+
+
+def _formula(draw: Draw, features: list[str], depth: int) -> str:
+    if depth:
+        form = draw.choice(["{} and {}", "{} or {}", "not ({})", "({}) is null", "case when {} then {} else {} end",
+                            "coalesce({}, false)", "({}) is false"])
+        return form.format(*(f"({_formula(draw, features, depth - 1)})" for _ in range(form.count("{}"))))
+    return draw.choice([_number_test, _text_test, _other_test])(draw, features)
+
+
+def _number_test(draw: Draw, features: list[str]) -> str:
+    operands = [*features, "points", "credit", "coalesce(points, 0)", "abs(points)", "nullif(points, 10)", "length(city)"]
+    first, second = draw.choice(operands), draw.choice([*operands, "1", "10", "2.5", "-1"])
+    form = draw.choice(["{0} > {1}", "{0} <= {1}", "{0} = {1}", "{0} <> {1}", "{0} + {1} > 20", "{0} / {1} >= 2",
+                        "{0} * 2 - {1} < 15", "{0} between {1} and 50", "{0} in ({1}, 0, null)", "{0} is not null"])
+    return form.format(first, second)
+
+
+def _text_test(draw: Draw, features: list[str]) -> str:
+    return draw.choice([
+        "city = 'Berlin'", "lower(city) = 'berlin'", "city like 'B%'", "city like '_er%'", "city || tier <> 'x'",
+        "country in ('DE', 'AT')", "country not in ('DE', 'AT')", "upper(tier) like '%GOLD%'", "trim(source) is null",
+        "length(city) > 4", "country < 'CH'", "country between 'AT' and 'CH'",
+    ])
+
+
+def _other_test(draw: Draw, features: list[str]) -> str:
+    return draw.choice([
+        "vip", "registered = true", "vip is true", "not registered", "birthday < '1990-01-01'", "year(birthday) >= 1990",
+        "month(birthday) in (2, 12)", "day(renewal) = 1", "renewal is null", "birthday < renewal", "month(created_at) = 3",
+        "day(last_login) > 15",
+    ])
