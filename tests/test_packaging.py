@@ -84,6 +84,15 @@ def test_the_installed_wheel_makes_a_project_that_is_valid(installed, tmp_path):
     assert where.stdout.startswith(str(installed))
 
 
+def test_the_installed_wheel_adds_ready_segments(installed, tmp_path):
+    """They are package data, which only an installed copy shows to be there."""
+    assert python("-m", "jobs.cli", "init", "shop", cwd=tmp_path, path=installed).returncode == 0
+    added = python("-m", "jobs.cli", "ready", "--add", "all", cwd=tmp_path / "shop", path=installed)
+    assert (added.returncode, added.stderr) == (0, "")
+    names = {file.name for file in (ROOT / "segment_lib" / "ready").glob("*.yaml")}
+    assert names and names < {file.name for file in (tmp_path / "shop" / "conf" / "segments").iterdir()}
+
+
 def test_the_zip_has_the_same_content_and_works(wheel, tmp_path):
     packed = []
     for name in ("first.zip", "second.zip"):
@@ -95,6 +104,8 @@ def test_the_zip_has_the_same_content_and_works(wheel, tmp_path):
     made = python("-m", "jobs.cli", "init", "shop", cwd=tmp_path, path=packed[0])
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "shop" / "conf" / "base.yaml").is_file()
+    listed = python("-m", "jobs.cli", "ready", "vip", cwd=tmp_path, path=packed[0])
+    assert listed.returncode == 0 and "VIP" in listed.stdout
 
 
 def test_the_lock_pins_everything_that_setup_asks_for():
