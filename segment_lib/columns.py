@@ -134,9 +134,9 @@ def _split(test: core.Split, names: Names) -> Column:
     return (bucket >= F.lit(test.start)) & (bucket < F.lit(test.end))
 
 
-def bucket_column(salt: str, names: Names) -> Column:
-    """The customer's bucket of 100 under a salt, from 0 to 99."""
-    salted = F.concat(F.lit(salt + "\x1f"), F.col(names.customer_id))
+def bucket_column(salt: str | Column, names: Names) -> Column:
+    """The customer's bucket of 100 under a salt, from 0 to 99: the first 8 bytes, big endian, of SHA-256(salt, 0x1F, id)."""
+    salted = F.concat(F.lit(salt), F.lit("\x1f"), F.col(names.customer_id))
     first_bytes = F.conv(F.substring(F.sha2(salted, 256), 1, 16), 16, 10).cast("decimal(20,0)")
     return first_bytes % F.lit(100)
 

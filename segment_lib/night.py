@@ -26,6 +26,7 @@ from segment_lib.snapshot import Seen, Stamp
 from segment_lib.static import Statics
 
 if TYPE_CHECKING:
+    from segment_lib.definition.segment import Holdout
     from segment_lib.settings import Settings
     from segment_lib.storage import Lake
 
@@ -56,6 +57,7 @@ class Night:
     stale_since: Mapping[str, date]
     definitions: tuple[Definition, ...]
     freezing: Mapping[str, str]
+    holdouts: Mapping[str, Holdout]
     base: RunRecord | None
     pins: Mapping[str, int]
     everyone_known: bool
@@ -125,6 +127,10 @@ def compute(
         shown=shown, hashes=hashes,
         stale_since={name: sizes[name].stale_since or base.snapshot_date for name in shown - evaluated - statics.fixed},
         definitions=_listing(work, states),
+        holdouts={
+            segment.id: segment.holdout for segment in work.definitions.segments
+            if segment.holdout is not None and segment.id in shown
+        },
         freezing={name: own for name, own in statics.freezing.items() if name in evaluated},
         base=base, pins=work.pins, everyone_known=known, rows=rows, copied=work.copied,
         computed=work.recomputed if work.copied else None,

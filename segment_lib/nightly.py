@@ -228,7 +228,7 @@ def _started(
 
 def _publish(lake: Lake, night: Night, history: History, started: RunRecord, watch: _Watch) -> RunOutcome:
     with watch.step("write"):
-        written = publishing.write(lake, night)
+        written = publishing.write(lake, night, history)
     with watch.step("rebase"):
         stale = publishing.rewrite_next(lake, night, history)
     state = State.PARTIAL if night.held_back else State.PUBLISHED

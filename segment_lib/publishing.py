@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import definitions_log, metrics, rebuild, snapshot, static
+from segment_lib import definitions_log, holdouts, metrics, rebuild, snapshot, static
 from segment_lib.metrics import EVERYONE, SegmentMetrics, Totals
 from segment_lib.night import Night, redefined
 from segment_lib.runs import History, RunRecord, details
@@ -33,13 +33,14 @@ class Written:
     rows: Mapping[str, int]
 
 
-def write(lake: Lake, night: Night) -> Written:
-    """Writes memberships, changes, metrics, definitions and newly frozen members of one run."""
+def write(lake: Lake, night: Night, history: History) -> Written:
+    """Writes memberships, changes, metrics, definitions, newly frozen and newly held-out members of one run."""
     run_id = night.stamp.run_id
     lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
     if night.freezing:
         frozen = static.tonight(night.decided, night.freezing, night.stamp)
         lake.replace("static_members", frozen, night.partition, run_id)
+    _write_exposures(lake, night, history)
     lake.replace("membership_changes", _changes(lake, night), night.partition, run_id)
     flows = metrics.flows(_own(lake.read("membership_changes"), night.stamp))
     rows = _metrics(lake, night, flows)
@@ -49,6 +50,22 @@ def write(lake: Lake, night: Night) -> Written:
     moved = sum(entered + left for entered, left in flows.values())
     counted = {"memberships": night.sums.get(EVERYONE, Totals()).customers, "membership_changes": moved}
     return Written(rows, counted)
+
+
+def _write_exposures(lake: Lake, night: Night, history: History) -> None:
+    """The first nights of held-out members; those of copied segments come with them."""
+    if not night.holdouts and night.copied is None:
+        return
+    stored = lake.read("holdouts")
+    earlier = [run.run_id for run in history.winners() if run.snapshot_date < night.stamp.snapshot_date]
+    known = stored.where(F.col("run_id").isin(earlier))
+    rows = holdouts.first_exposures(night.decided, night.holdouts, known, night.stamp) if night.holdouts else None
+    if night.copied is not None and night.computed is not None:
+        theirs = stored.where((F.col("run_id") == night.copied.run_id) & ~F.col("segment_id").isin(list(night.computed)))
+        copied = theirs.withColumn("run_id", F.lit(night.stamp.run_id))
+        rows = copied if rows is None else rows.unionByName(copied)
+    if rows is not None:
+        lake.replace("holdouts", rows, night.partition, night.stamp.run_id)
 
 
 def _changes(lake: Lake, night: Night) -> DataFrame:

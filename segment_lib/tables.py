@@ -98,6 +98,9 @@ OUTPUTS = {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",
         "customer_id": "string",
     },
+    "holdouts": {
+        "snapshot_date": "date", "run_id": "string", "segment_id": "string", "salt": "string", "customer_id": "string",
+    },
     "segments": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",
         "name": "string", "kind": "string", "status": "string", "state": "string", "reason": "string",
@@ -121,7 +124,7 @@ OUTPUTS = {
 }
 
 #: Tables whose rows belong to one run; the rest are logs.
-PER_RUN = ("memberships", "membership_changes", "segment_metrics", "static_members", "segments")
+PER_RUN = ("memberships", "membership_changes", "segment_metrics", "static_members", "holdouts", "segments")
 
 
 def ddl(columns: dict[str, str]) -> str:

@@ -445,6 +445,34 @@ def test_a_static_segment_is_absent_before_it_froze(living, third_night):
     assert made.changes(FIRST)[("germans", "c3", "entered")] == "definition"
 
 
+def test_held_out_members_stay_members_and_a_greater_share_moves_nobody(shop):
+    """Kept with the night of first exposure; a rerun and a run of another segment leave that as it is."""
+    made = shop("held out", gates=GatesSection(max_turnover=None))
+    made.customers(*((f"c{number:02}", "DE", "1") for number in range(40)))
+
+    def tested(percent: int) -> Segment:
+        return segment("tested", where=customer("country", is_="DE"), holdout={"percent": percent, "salt": "spring"})
+
+    def held(day: date) -> dict[str, date]:
+        return {row.customer_id: row.since for row in made.tenant.holdout("tested", day).collect()}
+
+    expected = {
+        percent: {f"c{n:02}" for n in range(40)
+                  if int.from_bytes(hashlib.sha256(f"spring\x1fc{n:02}".encode()).digest()[:8], "big") % 100 < percent}
+        for percent in (30, 60)
+    }
+    made.run(FIRST, tested(30))
+    made.run(SECOND, tested(60))
+    assert made.members("tested") == {f"c{number:02}" for number in range(40)}
+    assert held(FIRST) == dict.fromkeys(expected[30], FIRST) and len(expected[30]) < len(expected[60])
+    later = {name: FIRST if name in expected[30] else SECOND for name in expected[60]}
+    assert held(SECOND) == later
+    made.run(SECOND, tested(60), segment("other", where=ordered("any")), only=["other"])
+    assert held(SECOND) == later and held(FIRST) == dict.fromkeys(expected[30], FIRST)
+    made.run(SECOND, tested(30))
+    assert held(SECOND) == dict.fromkeys(expected[30], FIRST)
+
+
 # The edges -----------------------------------------------------------------------------------------------------------
 
 
