@@ -16,6 +16,12 @@ def ingest(
     form: Annotated[
         str | None, typer.Option("--format", metavar="csv|json|parquet", help="Default: what the names end in.")
     ] = None,
+    list_id: Annotated[
+        str | None, typer.Option("--list", metavar="ID", help="With lists: the list that all rows belong to.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --list: who is not in the files leaves the list.")
+    ] = False,
 ) -> None:
     """Load files into an input table: columns mapped by conf, types checked, merged by key."""
     from jobs import views
@@ -24,7 +30,7 @@ def ingest(
 
     settings = job.settings()
     with job.lake(settings) as lake, job.step(f"load {table}"):
-        loaded = load(lake, settings, table, files, job.now, new_run_id(job.now), form)
+        loaded = load(lake, settings, table, files, job.now, new_run_id(job.now), form, list_id=list_id, replace=replace)
     result = {name: value for name, value in vars(loaded).items() if name != "by_reason"}
     reasons = [{"rejected": count, "reason": reason} for reason, count in loaded.by_reason.items()]
     job.show(

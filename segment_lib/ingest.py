@@ -19,6 +19,7 @@ from segment_lib.lease import Lease
 from segment_lib.objects import open_objects
 from segment_lib.rowchecks import REASONS, Field, blank_to_null, check
 from segment_lib.settings import COLUMN_NAME, Settings
+from segment_lib.settings import Mapping as ColumnMapping
 from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS, LOAD_COLUMNS
 
@@ -49,6 +50,7 @@ class LoadResult:
     erased: int = 0
     inserted: int = 0
     updated: int = 0
+    removed: int = 0
 
 
 def ingest(
@@ -59,6 +61,9 @@ def ingest(
     now: datetime,
     load_id: str,
     fmt: str | None = None,
+    *,
+    list_id: str | None = None,
+    replace: bool = False,
 ) -> LoadResult:
     """Load files (or folders of them) into one input table.
 
@@ -66,6 +71,9 @@ def ingest(
     the local days that the load has rows of; a row whose time moves to another day than those is a new row. Columns
     that no file of the load has keep their stored values. `now` is the clock of the load, timezone-aware; load ids sort
     in the order of loads.
+
+    With `list_id` the files are members of that one list, and need no column that names it; with `replace` too they are
+    all of its members, and who is not among them leaves the list.
 
     Raises InputError, and leaves the table as it was, when a file cannot be read, a column has changed its type, or
     more rows are rejected than `ingest.max_reject_rate` allows.
@@ -76,9 +84,13 @@ def ingest(
         raise UsageError(f"{table} is read in place (conf inputs.{table}.path): there is nothing to load")
     if now.tzinfo is None:
         raise UsageError("the clock of a load needs a time zone")
+    if replace and list_id is None:
+        raise UsageError("only a list can be replaced: name it with --list")
+    if list_id is not None:
+        settings = _of_one_list(settings, table, list_id)
     with Lease(open_objects(lake.home), lake.tenant, load_id, name=f"_ingest_{table}.json"):
         try:
-            return _Load(lake, settings, table, now, load_id).run(files, fmt)
+            return _Load(lake, settings, table, now, load_id, list_id if replace else None).run(files, fmt)
         finally:
             lake.drop_staging(load_id)
 
@@ -86,8 +98,12 @@ def ingest(
 class _Load:
     """One load under way."""
 
-    def __init__(self, lake: Lake, settings: Settings, table: str, now: datetime, load_id: str):
+    def __init__(
+        self, lake: Lake, settings: Settings, table: str, now: datetime, load_id: str, replaced: str | None = None
+    ):
         self.lake, self.settings, self.table, self.now, self.load_id = lake, settings, table, now, load_id
+        #: The list whose members are those of this load and nobody else.
+        self.replaced = replaced
         self.key = list(INPUTS[table].key)
         self.version = lake.version(table)
         self.stored = lake.read(table, self.version)
@@ -121,6 +137,8 @@ class _Load:
                 f"{self.settings.ingest.max_reject_rate:.1%} by ingest.max_reject_rate): {top}. Nothing was loaded; "
                 f"the rows are in `quarantine` under load_id {self.load_id}"
             )
+        if self.replaced is not None and not accepted:
+            raise InputError(f"no row was accepted, and would empty the list {self.replaced}: nothing was loaded")
         result = self._merge(rows.where(F.size(REASONS) == 0), given, days, result)
         self._quarantine(rows, rejected)
         self._log(result, names)
@@ -255,10 +273,24 @@ class _Load:
             self.lake.merge(self.table, changed, f"{on} AND {touched}" if touched else on, self.load_id)
         elif inserted:
             self.lake.append(self.table, self._placed(changed, inserted), self.load_id)
+        removed = self._remove_others(changes)
         return LoadResult(**{
             **vars(result), "erased": erased, "superseded": result.accepted - erased - kept, "inserted": inserted,
-            "updated": updated, "outcome": "loaded" if inserted or updated else "unchanged",
+            "updated": updated, "removed": removed,
+            "outcome": "loaded" if inserted or updated or removed else "unchanged",
         })
+
+    def _remove_others(self, changes: DataFrame) -> int:
+        """Takes those off a replaced list whom the load does not name; a commit of its own, after the additions."""
+        if self.replaced is None:
+            return 0
+        listed = self.lake.read(self.table).where(F.col("list_id") == self.replaced)
+        gone = self.lake.stage("gone", self.load_id, listed.join(changes.select(*self.key), self.key, "left_anti"))
+        removed = gone.count()
+        if removed:
+            on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.key)
+            self.lake.remove(self.table, gone.select(*self.key), on, self.load_id)
+        return removed
 
     def _placed(self, rows: DataFrame, count: int) -> DataFrame:
         """Rows laid out for writing: a small load is one file, and each file of a large one holds a stretch of time.
@@ -393,6 +425,18 @@ def _comparable(column: Column, kind: T.DataType) -> Column:
     if isinstance(kind, (T.MapType, T.StructType, T.ArrayType)):
         return F.to_json(column)
     return column
+
+
+def _of_one_list(settings: Settings, table: str, list_id: str) -> Settings:
+    """Conf in which every row of `lists` belongs to that list."""
+    if table != "lists":
+        raise UsageError(f"--list goes with lists, not with {table}")
+    known = settings.catalogue.lists
+    if list_id not in known:
+        raise UsageError(f"no list {list_id!r} in conf (catalogue.lists); {nearest(list_id, known)}".rstrip("; "))
+    section = settings.input(table)
+    named = section.model_copy(update={"columns": {**section.columns, "list_id": ColumnMapping(value=list_id)}})
+    return settings.model_copy(update={"inputs": {**settings.inputs, table: named}})
 
 
 def _has_hashes(columns: T.StructType) -> bool:

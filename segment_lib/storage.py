@@ -406,6 +406,13 @@ class Lake:
             merge = target.merge(df.alias("s"), on).withSchemaEvolution()
             self._guard(table, lambda: merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute())
 
+    def remove(self, table: str, df: DataFrame, on: str, run_id: str) -> None:
+        """Delete the rows of a table that `on` (over `t` and `s`) matches."""
+        path = self._writable(table)
+        with self._commit_metadata(run_id, table):
+            merge = DeltaTable.forPath(self.spark, path).alias("t").merge(df.alias("s"), on)
+            self._guard(table, lambda: merge.whenMatchedDelete().execute())
+
     def _commit_metadata(self, run_id: str, table: str):
         name = "spark.databricks.delta.commitInfo.userMetadata"
         return _SessionValue(self.spark, name, self._metadata(run_id, table))

@@ -387,6 +387,33 @@ def test_merged_and_erased_customers_are_honoured_when_loading(spark, tmp_path):
     assert [(row["customer_id"], row["email"]) for row in lake.input("customers").collect()] == [("c", "x@c")]
 
 
+def test_a_list_by_file(spark, tmp_path):
+    settings = conf(tmp_path, catalogue={"lists": ("vips", "press")})
+
+    def listed() -> set[tuple[str, str]]:
+        return {(row["list_id"], row["customer_id"]) for row in Lake(spark, settings).read("lists").collect()}
+
+    both = write_csv(tmp_path / "both.csv", "list_id customer_id", ("vips", "a"), ("vips", "b"), ("press", "b"))
+    load(spark, settings, "lists", "l1", both)
+    path = write_csv(tmp_path / "vips.csv", "customer_id", ("b",), ("c",))
+    assert load(spark, settings, "lists", "l2", path, list_id="vips").inserted == 1
+    assert listed() == {("vips", "a"), ("vips", "b"), ("vips", "c"), ("press", "b")}
+    whole = load(spark, settings, "lists", "l3", path, list_id="vips", replace=True)
+    assert (whole.removed, whole.outcome) == (1, "loaded")
+    assert listed() == {("vips", "b"), ("vips", "c"), ("press", "b")}
+    assert load(spark, settings, "lists", "l4", path, list_id="vips", replace=True).outcome == "unchanged"
+    nobody = write_csv(tmp_path / "nobody.csv", "customer_id", ("",))
+    for options, error, message in (
+        ({"list_id": "vips", "replace": True}, InputError, "would empty the list vips"),
+        ({"list_id": "vip"}, UsageError, "did you mean 'vips'"), ({"replace": True}, UsageError, "name it with --list"),
+    ):
+        with pytest.raises(error, match=message):
+            load(spark, settings, "lists", "l5", nobody, **options)
+    with pytest.raises(UsageError, match="not with orders"):
+        load(spark, settings, "orders", "l5", nobody, list_id="vips")
+    assert len(listed()) == 3
+
+
 @pytest.mark.parametrize(
     ("days", "most", "expected"),
     [([], 3, []), ([5], 3, [(5, 5)]), ([1, 2, 3], 1, [(1, 3)]), ([1, 9, 11, 30], 3, [(1, 1), (9, 11), (30, 30)]),
