@@ -55,6 +55,7 @@ def published(project: Path) -> dict:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_killed_at_five_points(tmp_path):
     project = tmp_path / "shop"
     subprocess.run([sys.executable, "-m", "jobs.cli", "init", str(project)], env=environment(), check=True)

@@ -48,6 +48,21 @@ def _find_scans(plan: dict, paths: dict[str, str], scans: dict[int, str]) -> Non
         _find_scans(child, paths, scans)
 
 
+def _keys(part: object) -> set[str]:
+    """Every key of a definition, however deep."""
+    if isinstance(part, dict):
+        return part.keys() | {key for value in part.values() for key in _keys(value)}
+    return {key for value in part for key in _keys(value)} if isinstance(part, list) else set()
+
+
+def nested(where: dict, depth: int) -> dict:
+    """The condition, that many boolean nodes deep, each beside another test."""
+    for level in range(depth):
+        beside = {"did": "any", "count": {"at_most": 900 + level}}
+        where = {("all", "any", "none")[level % 3]: [where, beside]}
+    return where
+
+
 @pytest.mark.parametrize("count", [1, 50, 200])
 def test_each_input_row_is_read_once(spark, event_log, tmp_path, count):
     drawn = batch(11, 200)
@@ -56,6 +71,10 @@ def test_each_input_row_is_read_once(spark, event_log, tmp_path, count):
     lake = Lake(spark, settings)
     write(spark, lake, drawn.data)
     definitions = dict(list(drawn.definitions.items())[:count])
+    if count == 200:
+        definitions = {name: one | {"where": nested(one["where"], 10)} for name, one in definitions.items()}
+        keys = {key for one in definitions.values() for key in _keys(one)}
+        assert keys >= {"sequence", "regularly", "value", "ratio", "limit", "sql", "percentile", "segment", "items", "mode"}
     loaded = Loaded(tuple(segments_of(definitions, settings)))
     rows = {table: lake.read(table).count() for table in INPUTS}
     offset = event_log().stat().st_size
