@@ -315,7 +315,7 @@ def test_batches_reach_every_form():
         "anonymous status entered member_for joined since same share case percentile from to ago before after on is "
         "is_not in not_in at_least more_than at_most less_than between contains not_contains starts_with ends_with "
         "matches known in_last not_in_last in_next anniversary has_any has_all count sum avg min max distinct latest "
-        "first mode"
+        "first mode first_did stopped restarted regularly sequence same span after value ratio limit sql"
     )
     assert [form for form in forms.split() if f"'{form}': " not in said] == []
 
@@ -340,6 +340,7 @@ def test_not_is_the_exact_complement_of_any_definition(draw):
     data, day, zone = draw.draw(datasets())
     other = {"name": "other", "where": {"did": "any"}}
     drawn = draw.draw(definitions(CATALOGUE, ["other"], day)) | {"status": "active"}
+    drawn.pop("limit", None)
     groups = {"eligible": drawn["eligible"]} if "eligible" in drawn else {}
     groups["anonymous"] = drawn.get("anonymous", True)
     everyone = {"where": {"not": {"did": "any", "count": {"at_least": 999}}}} | groups

@@ -12,6 +12,8 @@ from strategies.vocabulary import CATALOGUE, DURATIONS, pool
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 BLANKS = ["", " ", "\t\u00a0"]
+#: How far apart rows of one customer often lie, to the tick: the bounds of spans and of `after`.
+APART = ("30min", "12h", "1d", "7d", "30d", "1mo")
 
 
 def customer(**values: object) -> dict:
@@ -58,6 +60,18 @@ class Times:
         self.clock = clock
         self.edges = _edges(clock)
         self.used: list[datetime] = []
+        self.rows: dict[str, list[datetime]] = {}
+
+    def row(self, owner: str) -> datetime:
+        """When something of that customer's happened: often at, or just beside, the end of a step from another time."""
+        earlier = self.rows.setdefault(owner, [])
+        if earlier and self.draw.chance(35):
+            moved = self.clock.step(self.draw.choice(earlier), self.draw.choice(APART), self.draw.choice([1, -1]))
+            moment = moved + self.draw.choice([0, 0, 0, 1, -1]) * TICK
+        else:
+            moment = self.past()
+        earlier.append(moment)
+        return moment
 
     def past(self) -> datetime:
         """An instant that is mostly in the year before as_of, and now and then at or after it."""
@@ -170,7 +184,7 @@ def _customer(draw: Draw, times: Times, id: str) -> dict:
 
 
 def _event(draw: Draw, times: Times, id: str, owner: str) -> dict:
-    moment = times.past()
+    moment = times.row(owner)
     return event(
         **_values(draw, times, "events", skip=("occurred_at",)), event_id=id, customer_id=owner, occurred_at=moment,
         event_type=draw.choice(CATALOGUE["event_types"]),
@@ -179,7 +193,7 @@ def _event(draw: Draw, times: Times, id: str, owner: str) -> dict:
 
 
 def _order(draw: Draw, times: Times, id: str, owner: str) -> dict:
-    moment = times.past()
+    moment = times.row(owner)
     lines = [line(**_values(draw, times, "items")) for _ in range(draw.integer(0, 4))]
     if lines and draw.chance(30):
         lines.append(dict(draw.choice(lines)))
