@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+#: Longer steps would leave the calendar.
+MAX_YEARS = 1000
 _STEP = re.compile(r"([1-9][0-9]{0,5})(min|h|d|w|mo|y)")
 _EXACT = {"min": timedelta(minutes=1), "h": timedelta(hours=1)}
 
@@ -34,7 +36,10 @@ class Step:
         match = _STEP.fullmatch(text) if isinstance(text, str) else None
         if not match:
             raise ValueError(f"{text!r} is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y")
-        return cls(int(match[1]), match[2])
+        step = cls(int(match[1]), match[2])
+        if step.rough_days > MAX_YEARS * 366:
+            raise ValueError(f"{text} is longer than {MAX_YEARS} years; leave the window out for all time")
+        return step
 
     def __str__(self) -> str:
         return f"{self.number}{self.unit}"
@@ -82,7 +87,11 @@ class Clock:
         """The instant of a local wall-clock time; one that has an offset already keeps it."""
         if local.tzinfo is None:
             local = local.replace(tzinfo=self.zone, fold=0)
-        return local.astimezone(UTC)
+        try:
+            return local.astimezone(UTC)
+        except OverflowError:
+            # The first and the last day of the calendar have no instant in every zone.
+            return (datetime.min if local.year == 1 else datetime.max).replace(tzinfo=UTC)
 
     def local(self, instant: datetime) -> datetime:
         """The wall-clock time of an instant, without zone."""
@@ -118,7 +127,7 @@ class Clock:
         """Local days, both included; an open end is None."""
         return Interval(
             None if first is None else self.start_of(first),
-            None if last is None else self.start_of(last + timedelta(days=1)),
+            None if last is None or last == date.max else self.start_of(last + timedelta(days=1)),
         )
 
     def month(self, back: int) -> Interval:

@@ -15,7 +15,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PARTIAL, EXIT_GATE, EXIT_LOCKED = 0, 1, 2
 
 @dataclass(frozen=True, order=True)
 class Issue:
-    """One fault in a file that a person wrote, at the place where it can be mended.
+    """One fault in a file that a person wrote, at the place where it can be mended; `code` names its kind for programs.
 
     >>> print(Issue("vip.yaml", 4, "where.all[1].customer", "unknown field 'contry'", "did you mean 'country'?"))
     vip.yaml:4: where.all[1].customer: unknown field 'contry'; did you mean 'country'?
@@ -27,6 +27,7 @@ class Issue:
     message: str
     hint: str = ""
     severity: str = "error"
+    code: str = ""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " + (f"{self.path}: " if self.path else "")

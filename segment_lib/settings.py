@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from segment_lib.catalogue import SCORES, Catalogue, Type
+from segment_lib.clock import Step
 from segment_lib.tables import INPUTS
 
 TENANT_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -30,6 +31,13 @@ def _matches(pattern: re.Pattern[str], what: str):
         return value
 
     return AfterValidator(check)
+
+
+def _length(value: str) -> str:
+    step = Step.parse(value)
+    if step.rough_days > 36525:
+        raise ValueError(f"{value!r} is more than 100 years; leave the key out when rows are kept for ever")
+    return str(step)
 
 
 def _zone(value: str) -> str:
@@ -100,6 +108,8 @@ class InputSection(Section):
     columns: dict[ColumnName, SourceColumn | Mapping] = {}
     #: Reader options for files: delimiter, header, encoding, ...
     options: dict[str, str] = {}
+    #: How long the rows of events or orders are kept, such as 2y; `validate` warns of windows that are longer.
+    kept: Annotated[str, AfterValidator(_length)] | None = None
 
     def mapping(self) -> dict[str, Mapping]:
         """The mapping with short forms written out."""
@@ -161,6 +171,14 @@ class Settings(Section):
     retention: RetentionSection = RetentionSection()
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
     spark: dict[str, str] = {}
+
+    @field_validator("inputs")
+    @classmethod
+    def _kept_by_time(cls, inputs: dict[str, InputSection]) -> dict[str, InputSection]:
+        wrong = [table for table, section in inputs.items() if section.kept and not INPUTS[table].time]
+        if wrong:
+            raise ValueError(f"kept belongs to events and orders, whose rows have a time, not to {', '.join(wrong)}")
+        return inputs
 
     @property
     def zone(self) -> ZoneInfo:

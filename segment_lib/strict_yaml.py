@@ -39,9 +39,9 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
-    def issue(self, path: Path, message: str, hint: str = "", severity: str = "error") -> Issue:
+    def issue(self, path: Path, message: str, hint: str = "", severity: str = "error", code: str = "") -> Issue:
         """An issue at `path` of this file."""
-        return Issue(self.file, self.line(path), spell(path), message, hint, severity)
+        return Issue(self.file, self.line(path), spell(path), message, hint, severity, code)
 
 
 def spell(path: Path) -> str:
@@ -54,6 +54,24 @@ def spell(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+class _AnchorError(Exception):
+    """An anchor or an alias, in `line`."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses anchors and aliases as it comes to them, so that a file is read once and nothing is built of them."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if getattr(event, "anchor", None):
+            raise _AnchorError(event.start_mark.line + 1)
+        return super().compose_node(parent, index)
 
 
 def parse(text: str, file: str) -> Document:
@@ -69,12 +87,10 @@ def parse(text: str, file: str) -> Document:
     issues: list[Issue] = []
     lines: dict[Path, int] = {}
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if getattr(event, "anchor", None):
-                place = event.start_mark.line + 1
-                raise ConfError([Issue(file, place, "", "anchors and aliases are not allowed", "write it out")])
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
         value = None if root is None else _Reader(file, issues, lines).read(root, ())
+    except _AnchorError as error:
+        raise ConfError([Issue(file, error.line, "", "anchors and aliases are not allowed", "write it out")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = mark.line + 1 if mark else 1

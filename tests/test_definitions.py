@@ -64,7 +64,7 @@ FAULTS = [
     ("where: {regularly: page_viewed, every: 7d, periods: {of: 4, at_least: 5}}", "x.yaml:1: where.periods: at_least 5 of 4 periods can never be"),
     ("where: {sequence: [{did_not: page_viewed}, {did: page_viewed}]}", "x.yaml:1: where: a sequence cannot begin with did_not: there is no step before it"),
     ("where: {value: {ordered: any}, at_least: 3}", "x.yaml:1: where.value: a value needs one aggregate, such as count: true or sum: revenue"),
-    ("where: {sql: 'reflect(1)'}", "x.yaml:1: where.sql: sql is off; write it with the other conditions"),
+    ("where: {sql: 'reflect(1)'}", "x.yaml:1: where.sql: sql is off; write it with the other conditions, or let conf say catalogue: {sql: true}"),
     ("kind: statc\nwhere: {did: any}", "x.yaml:1: kind: 'statc' is not possible here; write 'dynamic' or 'static'"),
     ("name: a", "x.yaml:1: missing key 'where'"),
     ("id: y\nwhere: {did: any}", "x.yaml:1: id: the file name is the id; leave the key out"),
@@ -90,6 +90,57 @@ def test_every_fault_of_every_file_at_once():
         b="where: {did: any, cnt: 2}",
     )
     assert [line.split(": ")[0] for line in found] == ["b.yaml:1", "x.yaml:3", "x.yaml:4", "x.yaml:5"]
+
+
+# Each row: a definition with faults of form and unknown names, and the lines that must come back.
+MIXED = [
+    ("where:\n  all:\n    - {did: any, cnt: 2}\n    - {did: page_viewd}", [
+        "x.yaml:3: where.all[0].cnt: unknown key 'cnt'; did you mean 'count'?",
+        "x.yaml:4: where.all[1].did: unknown event type 'page_viewd'; did you mean 'page_viewed'?",
+    ]),
+    ("where:\n  did: page_viewd\n  cnt: 2", [
+        "x.yaml:2: where.did: unknown event type 'page_viewd'; did you mean 'page_viewed'?",
+        "x.yaml:3: where.cnt: unknown key 'cnt'; did you mean 'count'?",
+    ]),
+    # What is left after the unknown key has no operator; that follows from the key, and is not told.
+    ("where:\n  any:\n    - {customer: contry, iss: DE}\n    - {customer: city, at_least: 3}", [
+        "x.yaml:3: where.any[0].customer: unknown customer field 'contry'; did you mean 'country'?",
+        "x.yaml:3: where.any[0].iss: unknown key 'iss'; did you mean 'is'?",
+        "x.yaml:4: where.any[1].at_least: at_least does not fit a value of type text; these do: is, is_not, in, not_in, "
+        "contains, not_contains, starts_with, ends_with, matches, known",
+    ]),
+    ("kind: statc\nowner: [a]\nwhere:\n  not:\n    none:\n      - {custmer: country}\n      - {list: newsleter}", [
+        "x.yaml:1: kind: 'statc' is not possible here; write 'dynamic' or 'static'",
+        "x.yaml:2: owner: text is needed here, not a list; quote it if it is text",
+        "x.yaml:6: where.not.none[0]: no condition is named 'custmer'; did you mean 'customer'?",
+        "x.yaml:7: where.not.none[1].list: unknown list 'newsleter'; did you mean 'newsletter'?",
+    ]),
+    ("where:\n  all:\n    - {did: any, within: 3x, where: {contry: DE}}\n    - {segment: y}", [
+        "x.yaml:3: where.all[0].within: '3x' is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y",
+        "x.yaml:4: where.all[1].segment: unknown segment 'y'; known: x",
+    ]),
+    ("wher: {did: a}\nlimit: {top: 0, by: {customer: contry}}\nwhere: {ordered: piad}", [
+        "x.yaml:1: wher: unknown key 'wher'; did you mean 'where'?",
+        "x.yaml:2: limit.top: input should be greater than or equal to 1",
+        "x.yaml:3: where.ordered: unknown order status 'piad'; did you mean 'paid'?",
+    ]),
+    # The first fault of a step hides what is wrong with it as a whole; the other steps are checked.
+    ("where:\n  all:\n    - sequence: [{did: any}, {dd: any}]\n    - {did: [{type: page_viewed, wher: {a: 1}}, oops]}", [
+        "x.yaml:3: where.all[0].sequence[1].dd: unknown key 'dd'; did you mean 'did'?",
+        "x.yaml:4: where.all[1].did[0].wher: unknown key 'wher'; did you mean 'where'?",
+        "x.yaml:4: where.all[1].did[1]: unknown event type 'oops'; known: added_to_cart, any, checkout_completed, page_viewed, product_viewed",
+    ]),
+    # Of an event type that does not exist nobody knows the properties.
+    ("where:\n  did: checkout_complted\n  where: {order_id: a}", [
+        "x.yaml:2: where.did: unknown event type 'checkout_complted'; did you mean 'checkout_completed'?",
+    ]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MIXED)
+def test_faults_of_form_and_unknown_names_come_together(text, expected):
+    """Both kinds at once, each once, and nothing that only follows from another."""
+    assert issues(text) == expected
 
 
 def test_cycle_is_shown_as_a_chain():
@@ -201,8 +252,8 @@ def test_pending_conditions_are_named_as_warnings():
     assert issues("where: {score: churn.risk_rate, at_least: 0.5}") == [
         "x.yaml:1: where: warning: waiting for scores: churn.risk_rate"
     ]
-    assert issues("where: {sequence: [{did: page_viewed}, {ordered: any}], within: 30d}") == [
-        "x.yaml:1: where: warning: sequence is not evaluated yet"
+    assert issues("where: {not: {value: {score: value.ltv}, more_than: {score: value.predicted_revenue}}}") == [
+        "x.yaml:1: where: warning: waiting for scores: value.ltv, value.predicted_revenue"
     ]
 
 
@@ -256,3 +307,19 @@ def test_reference_page_is_what_the_code_says():
     from segment_lib.definition.reference import markdown
 
     assert (Path(__file__).parents[1] / "docs" / "conditions.md").read_text(encoding="utf-8") == markdown()
+
+
+@pytest.mark.parametrize("text", [
+    "within: {from: 0001-01-01}", "within: {to: 9999-12-31}", "within: 1000y", "within: {before: 1000y}",
+])
+def test_the_ends_of_the_calendar_are_no_fault(text):
+    assert issues(f"where: {{did: page_viewed, {text}}}") == []
+
+
+@pytest.mark.parametrize("text", [
+    "where: {did: page_viewed, within: 999999d}",
+    "where: {regularly: page_viewed, every: 9y, periods: {of: 120, at_least: 1}}",
+])
+def test_a_length_of_time_has_a_limit(text):
+    (issue,) = issues(text)
+    assert "is longer than 1000 years" in issue

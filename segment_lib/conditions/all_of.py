@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -27,7 +27,12 @@ class AllOf(Condition):
     """
 
     key: ClassVar = "all"
+    python_name: ClassVar = "all_of"
     all: tuple[AnyCondition, ...] = Field(min_length=1)
+
+    @classmethod
+    def from_python(cls, *conditions: Condition) -> dict[str, Any]:
+        return {cls.key: conditions}
 
     def reduce(self, scope: Scope) -> core.Test:
         return core.all_of(*(part.reduce(scope.at("all", i)) for i, part in enumerate(self.all)))

@@ -22,6 +22,7 @@ class Consent(Condition):
     """
 
     key: ClassVar = "consent"
+    absence_meant: ClassVar = True
     consent: Literal["email", "sms", "push"]
     since: PropertyTest | None = None
 

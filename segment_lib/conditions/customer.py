@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from segment_lib import core
+from segment_lib.catalogue import Catalogue
 from segment_lib.language.comparison import Comparison
 from segment_lib.language.condition import Condition, register
 from segment_lib.language.model import Text
@@ -26,6 +27,10 @@ class Customer(Comparison, Condition):
 
     key: ClassVar = "customer"
     customer: Text
+
+    @classmethod
+    def complete(cls, schema: dict[str, Any], catalogue: Catalogue) -> None:
+        schema["properties"]["customer"] = {"enum": sorted(catalogue.customers())}
 
     def reduce(self, scope: Scope) -> core.Test:  # type: ignore[override]
         column = scope.at("customer").column("customers", self.customer, scope.catalogue.customers())

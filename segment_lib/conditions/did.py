@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from segment_lib import core
+from segment_lib.catalogue import Catalogue
 from segment_lib.language.condition import register
 from segment_lib.language.rows import AggregateCondition, EventTypes, event_columns, events_of, plain_types
 from segment_lib.language.scope import Scope
@@ -28,6 +29,12 @@ class Did(AggregateCondition):
 
     key: ClassVar = "did"
     did: EventTypes
+
+    @classmethod
+    def complete(cls, schema: dict[str, Any], catalogue: Catalogue) -> None:
+        choices = schema["properties"]["did"]["anyOf"]
+        types = {"enum": [*sorted(catalogue.event_types), "any"]}
+        choices[0], choices[1]["items"]["anyOf"][0] = types, types
 
     def to_plain(self) -> Any:
         return {**super().to_plain(), "did": plain_types(self.did)}

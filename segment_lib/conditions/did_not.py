@@ -25,6 +25,7 @@ class DidNot(LifecycleCondition):
     """
 
     key: ClassVar = "did_not"
+    absence_meant: ClassVar = True
     did_not: SourceField
     within: WindowField | None = None
 

@@ -26,6 +26,7 @@ class FirstDid(LifecycleCondition):
     """
 
     key: ClassVar = "first_did"
+    absence_meant: ClassVar = True
     first_did: SourceField
     within: WindowField
 

@@ -31,6 +31,7 @@ class Regularly(LifecycleCondition):
     """
 
     key: ClassVar = "regularly"
+    absence_meant: ClassVar = True
     regularly: SourceField
     every: StepText
     periods: Periods
@@ -42,6 +43,11 @@ class Regularly(LifecycleCondition):
         (name, bound), *others = operators.items() if operators else [("", 0)]
         if others or name not in ("at_least", "more_than") or not isinstance(bound, int) or bound + (name == "more_than") < 1:
             raise ValueError("count in each period takes one lower bound above zero, such as {at_least: 2}")
+        return self
+
+    @model_validator(mode="after")
+    def _inside_the_calendar(self):
+        Step.parse(f"{Step.parse(self.every).number * self.periods.of}{Step.parse(self.every).unit}")
         return self
 
     def reduce(self, scope: Scope) -> core.Test:

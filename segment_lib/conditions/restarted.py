@@ -26,6 +26,7 @@ class Restarted(LifecycleCondition):
     """
 
     key: ClassVar = "restarted"
+    absence_meant: ClassVar = True
     restarted: SourceField
     within: StepText
     gap: StepText

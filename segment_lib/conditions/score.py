@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from segment_lib import core
+from segment_lib.catalogue import Catalogue
 from segment_lib.language.comparison import Comparison
 from segment_lib.language.condition import Condition, register
 from segment_lib.language.model import Text
@@ -24,6 +25,11 @@ class Score(Comparison, Condition):
 
     key: ClassVar = "score"
     score: Text
+
+    @classmethod
+    def complete(cls, schema: dict[str, Any], catalogue: Catalogue) -> None:
+        if catalogue.scores:
+            schema["properties"]["score"] = {"enum": sorted(catalogue.scores)}
 
     def reduce(self, scope: Scope) -> core.Test:  # type: ignore[override]
         column = scope.at("score").score(self.score)

@@ -32,6 +32,8 @@ class InSegment(Condition):
     """
 
     key: ClassVar = "segment"
+    python_name: ClassVar = "in_segment"
+    absence_meant: ClassVar = True
     segment: Text
     entered: PropertyTest | None = None
     member_for: Duration | None = None

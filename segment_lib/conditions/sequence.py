@@ -73,10 +73,15 @@ class Sequence(Condition):
     """
 
     key: ClassVar = "sequence"
+    absence_meant: ClassVar = True
     sequence: tuple[SequenceStep, ...] = Field(min_length=2, max_length=MAX_STEPS)
     same: _Same | None = None
     span: StepText | None = None
     within: WindowField | None = None
+
+    @classmethod
+    def from_python(cls, *steps: Any, **options: Any) -> dict[str, Any]:
+        return {cls.key: steps, **options}
 
     @model_validator(mode="after")
     def _order(self):

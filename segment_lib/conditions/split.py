@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,10 @@ class Split(Condition):
 
     key: ClassVar = "split"
     split: Buckets
+
+    @classmethod
+    def from_python(cls, salt: str, start: int, end: int) -> dict[str, Any]:
+        return {cls.key: {"salt": salt, "from": start, "to": end}}
 
     def reduce(self, scope: Scope) -> core.Test:
         return core.Split(self.split.salt, self.split.from_, self.split.to)

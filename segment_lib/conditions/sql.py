@@ -22,14 +22,16 @@ class Sql(Condition):
     a list of what is allowed; Spark never sees it. Null is false, arithmetic is in double precision.
 
     ```yaml
-    sql: length(city) > 10 and spent / orders >= 50
+    sql: (spent - refunded) / orders >= 20
     features:
       spent: {ordered: purchases, sum: revenue, within: 1y}
+      refunded: {ordered: purchases, sum: refund, within: 1y}
       orders: {ordered: purchases, count: true, within: 1y}
     ```
     """
 
     key: ClassVar = "sql"
+    absence_meant: ClassVar = True
     sql: Annotated[Text, Field(min_length=1)]
     features: dict[Text, Measure] | None = Field(None, min_length=1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from segment_lib import core
-from segment_lib.catalogue import Type
+from segment_lib.catalogue import Catalogue, Type
 from segment_lib.language.condition import Condition, register
 from segment_lib.language.filters import PropertyTest
 from segment_lib.language.model import Text
@@ -28,8 +28,15 @@ class OnList(Condition):
     """
 
     key: ClassVar = "list"
+    python_name: ClassVar = "on_list"
+    absence_meant: ClassVar = True
     list_: Text = Field(alias="list")
     joined: PropertyTest | None = None
+
+    @classmethod
+    def complete(cls, schema: dict[str, Any], catalogue: Catalogue) -> None:
+        if catalogue.lists:
+            schema["properties"]["list"] = {"enum": sorted(catalogue.lists)}
 
     def reduce(self, scope: Scope) -> core.Test:
         scope.at("list").known("list", self.list_, scope.catalogue.lists)

@@ -26,6 +26,7 @@ class Stopped(LifecycleCondition):
     """
 
     key: ClassVar = "stopped"
+    absence_meant: ClassVar = True
     stopped: SourceField
     within: StepText
     quiet: StepText

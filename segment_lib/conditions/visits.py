@@ -27,6 +27,10 @@ class Visits(RowsCondition):
     key: ClassVar = "visits"
     visits: EventTypes
 
+    @classmethod
+    def from_python(cls, types: Any = "any", /, **options: Any) -> dict[str, Any]:
+        return {cls.key: types, **options}
+
     def to_plain(self) -> Any:
         return {**super().to_plain(), "visits": plain_types(self.visits)}
 

@@ -26,7 +26,10 @@ _WORDS = {
     "model_attributes_type": "a mapping is needed here",
 }
 #: Keys that stand inside conditions, beside the operators.
-_INNER_KEYS = ("of", "share", "type", "where", "from", "to", "salt", "percentile", "sum", "same", "any", "all", "none")
+_INNER_KEYS = (
+    "of", "share", "type", "where", "from", "to", "salt", "percentile", "sum", "same", "any", "all", "none", "did",
+    "did_not", "ordered", "after", "within",
+)
 
 
 def faults_of(error: ValidationError, raw: Any, model: type[BaseModel]) -> list[Fault]:
@@ -37,7 +40,8 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel]) -> list[
     faults: dict[Path, Fault] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail["loc"], raw)
-        fault = Fault(path, *_words(detail, path, model))
+        code = "unknown_key" if detail["type"] == "extra_forbidden" else ""
+        fault = Fault(path, *_words(detail, path, model), code=code)
         # A list that lost its faulty items looks too short; a union reports every choice. The first fault is the one.
         if detail["type"] == "too_short" and any(len(other) > len(path) and other[: len(path)] == path for other in faults):
             continue

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from segment_lib.catalogue import Catalogue
 from segment_lib.definition.check import check_segment, cycle_through
 from segment_lib.definition.faults import faults_of
+from segment_lib.definition.repair import Repaired, repair
 from segment_lib.definition.segment import Segment
 from segment_lib.errors import ConfError, Issue, nearest
 from segment_lib.language.scope import Fault
@@ -23,16 +25,27 @@ class Loaded:
     """What a folder of definitions holds: those that may run, and what is wrong with the others.
 
     `broken` maps the id of each faulty file to its issues; `issues` are all of them, warnings included, in order.
+    `documents` are the files that could be read, by segment id.
     """
 
     segments: tuple[Segment, ...]
     issues: tuple[Issue, ...] = ()
     broken: Mapping[str, tuple[Issue, ...]] = field(default_factory=dict)
+    documents: Mapping[str, Document] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def errors(self) -> tuple[Issue, ...]:
         """The issues that keep a definition from running."""
         return tuple(issue for issue in self.issues if issue.severity == "error")
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The segments that may be referred to; a broken file runs with its last valid version."""
+        return frozenset(segment.id for segment in self.segments) | frozenset(self.broken)
+
+    def placed(self, segment_id: str, faults: Iterable[Fault]) -> list[Issue]:
+        """Faults of a definition at their places in its file."""
+        return _issues(self.documents[segment_id], faults)
 
 
 def load_segments(folder: Path, catalogue: Catalogue) -> Loaded:
@@ -56,6 +69,7 @@ def load_texts(texts: Mapping[str, str | None], catalogue: Catalogue) -> Loaded:
     """Definitions from file names and their contents; None is content that is not UTF-8."""
     documents: dict[str, Document] = {}
     parsed: dict[str, Segment] = {}
+    repaired: dict[str, tuple[Repaired, list[Fault]]] = {}
     issues: list[Issue] = []
     broken: dict[str, list[Issue]] = {}
     seen: dict[str, str] = {}
@@ -70,15 +84,27 @@ def load_texts(texts: Mapping[str, str | None], catalogue: Catalogue) -> Loaded:
         segment_id = Path(file).stem
         try:
             documents[segment_id] = document = _document(file, text, segment_id, seen)
-            parsed[segment_id] = _segment(document, segment_id)
+            raw = _raw(document)
         except ConfError as error:
             note(segment_id, error.issues)
+            continue
+        try:
+            parsed[segment_id] = Segment.model_validate({**raw, "id": segment_id})
+        except ValidationError as error:
+            faults = faults_of(error, raw, Segment)
+            note(segment_id, _issues(document, faults))
+            rest = repair(raw, segment_id, faults)
+            if rest is not None:
+                repaired[segment_id] = rest, faults
 
     # References may name a broken file: it runs with its last valid version, and is reported itself.
     ids = frozenset(parsed) | frozenset(broken)
     for segment_id, segment in parsed.items():
         faults = check_segment(segment, ids, catalogue)
         note(segment_id, _issues(documents[segment_id], faults))
+    for segment_id, (rest, faults) in repaired.items():
+        more = rest.told(check_segment(rest.segment, ids, catalogue), faults)
+        note(segment_id, _issues(documents[segment_id], more))
     references = {segment_id: segment.references() for segment_id, segment in parsed.items()}
     for segment_id in parsed:
         chain = cycle_through(segment_id, references)
@@ -86,7 +112,7 @@ def load_texts(texts: Mapping[str, str | None], catalogue: Catalogue) -> Loaded:
             message = f"segments refer to each other in a circle: {' -> '.join(chain)}"
             note(segment_id, [documents[segment_id].issue(("where",), message, "break it at one of them")])
     segments = tuple(segment for segment_id, segment in sorted(parsed.items()) if segment_id not in broken)
-    return Loaded(segments, tuple(sorted(issues)), {key: tuple(found) for key, found in broken.items()})
+    return Loaded(segments, tuple(sorted(issues)), {key: tuple(found) for key, found in broken.items()}, documents)
 
 
 def _document(file: str, text: str | None, segment_id: str, seen: dict[str, str]) -> Document:
@@ -106,20 +132,16 @@ def _document(file: str, text: str | None, segment_id: str, seen: dict[str, str]
     return parse(text, file)
 
 
-def _segment(document: Document, segment_id: str) -> Segment:
+def _raw(document: Document) -> dict[str, Any]:
     if not isinstance(document.value, dict):
         raise ConfError([Issue(document.file, 1, "", "a definition is a mapping with the key 'where'")])
-    raw = document.value
-    if "id" in raw:
+    if "id" in document.value:
         raise ConfError([document.issue(("id",), "the file name is the id", "leave the key out")])
-    try:
-        return Segment.model_validate({**raw, "id": segment_id})
-    except ValidationError as error:
-        raise ConfError(_issues(document, faults_of(error, raw, Segment))) from None
+    return document.value
 
 
 def _issues(document: Document, faults: Iterable[Fault]) -> list[Issue]:
-    return [document.issue(fault.path, fault.message, fault.hint, fault.severity) for fault in faults]
+    return [document.issue(fault.path, fault.message, fault.hint, fault.severity, fault.code) for fault in faults]
 
 
 def find_segment(segments: Iterable[Segment], segment_id: str) -> Segment:

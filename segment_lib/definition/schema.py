@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segment_lib.catalogue import Catalogue
+from segment_lib.conditions import REGISTRY
 from segment_lib.definition.segment import Segment
 
 
@@ -36,15 +37,6 @@ def _tidy(part: Any) -> Any:
 
 
 def _complete(definitions: dict[str, Any], catalogue: Catalogue) -> None:
-    names = {
-        ("Customer", "customer"): sorted(catalogue.customers()),
-        ("OnList", "list"): sorted(catalogue.lists),
-        ("Score", "score"): sorted(catalogue.scores),
-    }
-    for (condition, key), known in names.items():
-        if known:
-            definitions[condition]["properties"][key] = {"enum": known}
     definitions["EventType"]["properties"]["type"] = {"enum": sorted(catalogue.event_types)}
-    choices = definitions["Did"]["properties"]["did"]["anyOf"]
-    types = {"enum": [*sorted(catalogue.event_types), "any"]}
-    choices[0], choices[1]["items"]["anyOf"][0] = types, types
+    for condition in REGISTRY.values():
+        condition.complete(definitions[condition.__name__], catalogue)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -15,6 +15,14 @@ from segment_lib.language.measure import Measure
 from segment_lib.language.model import Model, Text
 from segment_lib.language.scope import Scope
 from segment_lib.settings import SEGMENT_ID
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from segment_lib.api import Tenant
+    from segment_lib.catalogue import Catalogue
+    from segment_lib.clock import Clock
+    from segment_lib.preview import Preview
 
 Eligibility = Literal["registered", "purchasers", "email", "push"]
 
@@ -134,6 +142,22 @@ class Segment(Model):
     def from_json(cls, text: str) -> Segment:
         """The definition that `to_json` wrote."""
         return cls.model_validate(canonical.loads(text))
+
+    def preview(self, shop: Tenant | SparkSession, conf: str = "conf", **options: Any) -> Preview:
+        """What this definition would give, as `Tenant.preview` tells it, which takes the same options.
+
+        `shop` is a tenant, or a Spark session for the tenant that `conf` names.
+        """
+        from segment_lib import api
+
+        tenant = shop if isinstance(shop, api.Tenant) else api.open(conf=conf, spark=shop)
+        return tenant.preview(self, **options)
+
+    def to_column(self, frame: DataFrame, catalogue: Catalogue, clock: Clock, **options: Any) -> Column:
+        """Whether a customer is a member, as a Column on a frame of features; see `segment_lib.to_column`."""
+        from segment_lib.to_column import to_column
+
+        return to_column(self, frame, catalogue, clock, **options)
 
     def reduce(self, scope: Scope) -> Reduced:
         """The core form of the definition, with its faults noted in `scope`."""

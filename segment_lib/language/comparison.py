@@ -353,6 +353,6 @@ def compare_time(value: core.Value, code: str, instant: datetime, scope: Scope) 
     day = scope.clock.local(instant).date()
     exact = scope.clock.start_of(day) == instant
     if code in ("ge", "lt"):
-        edge = day if exact else date.fromordinal(day.toordinal() + 1)
+        edge = day if exact else date.fromordinal(min(day.toordinal() + 1, date.max.toordinal()))
         return core.Compare(value, code, (edge,))
     return core.Compare(value, "gt" if code == "gt" else "le", (day,))

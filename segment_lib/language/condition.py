@@ -7,15 +7,21 @@ people, and how it reduces to the core form. Checking and reducing are one walk,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
 from segment_lib import core
+from segment_lib.catalogue import Catalogue
+from segment_lib.errors import nearest
 from segment_lib.language.model import Model, tag
 from segment_lib.language.scope import Scope
-from segment_lib.errors import nearest
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from segment_lib.clock import Clock
 
 
 class Condition(Model):
@@ -23,6 +29,22 @@ class Condition(Model):
 
     #: The key that names the condition in a file.
     key: ClassVar[str]
+    #: The name of its function in `segment_lib.build`; empty where the key serves.
+    python_name: ClassVar[str] = ""
+    #: Whether its negation is meant to include who has nothing of the kind, so that no check warns of them.
+    absence_meant: ClassVar[bool] = False
+
+    @classmethod
+    def from_python(cls, value: Any, /, **options: Any) -> dict[str, Any]:
+        """What the file says for a call of its function; a condition whose call reads otherwise has its own.
+
+        The parameters are those of the function; `options` stands for the other keys.
+        """
+        return {cls.key: value, **options}
+
+    @classmethod
+    def complete(cls, schema: dict[str, Any], catalogue: Catalogue) -> None:
+        """Puts names of the catalogue into the condition's JSON Schema, where an editor can offer them."""
 
     def reduce(self, scope: Scope) -> core.Test:
         """The condition in core form, with every fault noted in `scope`."""
@@ -39,6 +61,12 @@ class Condition(Model):
     def references(self) -> Iterator[str]:
         """The segments that this condition names itself."""
         yield from ()
+
+    def to_column(self, frame: DataFrame, catalogue: Catalogue, clock: Clock, **options: Any) -> Column:
+        """Whether the condition holds, as a Column on a frame of features; see `segment_lib.to_column`."""
+        from segment_lib.to_column import to_column
+
+        return to_column(self, frame, catalogue, clock, **options)
 
     def walk(self) -> Iterator[Condition]:
         """This condition and all inside it, parents first."""
@@ -61,7 +89,7 @@ def kind_of(value: Any) -> str:
     if isinstance(value, Condition):
         return value.key
     if not isinstance(value, Mapping):
-        raise PydanticCustomError("condition", "a condition is a mapping such as {{customer: country, is: DE}}")
+        raise PydanticCustomError("condition", "a condition is a mapping such as {customer: country, is: DE}")
     kinds = [key for key in value if key in REGISTRY]
     if len(kinds) == 1:
         return kinds[0]

@@ -19,12 +19,13 @@ MAX_DIGITS, MAX_PLACES = 20, 8
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong at one place of a definition, or a warning about it."""
+    """What is wrong at one place of a definition, or a warning about it; `code` names its kind for programs."""
 
     path: Path
     message: str
     hint: str = ""
     severity: str = "error"
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,16 @@ class Scope:
         """The same scope, deeper in the definition."""
         return replace(self, path=(*self.path, *parts))
 
-    def fault(self, message: str, hint: str = "", severity: str = "error") -> None:
+    def fault(self, message: str, hint: str = "", severity: str = "error", code: str = "") -> None:
         """Notes a fault at this place."""
-        self.faults.append(Fault(self.path, message, hint, severity))
+        self.faults.append(Fault(self.path, message, hint, severity, code))
 
     def known(self, what: str, name: str, names: Iterable[str]) -> bool:
         """Whether `name` is among `names`; notes a fault with the nearest name when it is not."""
         names = tuple(names)
         if name in names:
             return True
-        self.fault(f"unknown {what} {name!r}", nearest(name, names))
+        self.fault(f"unknown {what} {name!r}", nearest(name, names), code="unknown_" + what.replace(" ", "_"))
         return False
 
     def column(self, source: str, name: str, fields: Mapping[str, Type]) -> core.Field | None:
