@@ -1,7 +1,9 @@
-"""One Spark session for the whole test run, and a fresh lake for each test that asks for one."""
+"""One Spark session for the whole run, a fresh lake for each test that wants one, and the worked cases' answers."""
 
 from __future__ import annotations
 
+import fcntl
+import json
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,26 @@ def lake(spark, settings: Settings):
     from segment_lib.storage import Lake
 
     return Lake(spark, settings)
+
+
+@pytest.fixture(scope="session")
+def answers(request, tmp_path_factory) -> dict:
+    """What the engine and the oracle find in every worked case of the run, by case: one scan a night for all of them.
+
+    Of several workers one evaluates them, and the others read what it wrote.
+    """
+    from cases import Case, evaluate
+
+    calls = (item.callspec.params.values() for item in request.session.items if hasattr(item, "callspec"))
+    cases = list(dict.fromkeys(value for values in calls for value in values if isinstance(value, Case)))
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent
+    kept = folder / "answers.json"
+    with (folder / "answers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            spark = request.getfixturevalue("spark")
+            found = evaluate(spark, lambda: tmp_path_factory.mktemp("cases"), cases)
+            kept.write_text(json.dumps(found), encoding="utf-8")
+    return dict(zip(cases, map(tuple, json.loads(kept.read_text(encoding="utf-8"))), strict=True))

@@ -1,71 +1,24 @@
 """The rules of the language, one or more worked cases each, on Spark and on the oracle; and the traps of other systems.
 
-All cases of a night are evaluated together, by one scan. A case's rows belong to customers whose ids begin with its
-number, so cases do not meet, and its members are written without that. What a rule says of runs rather than of conditions
-is tested where runs are; `ELSEWHERE` says where.
+What a rule says of runs rather than of conditions is tested where runs are; `ELSEWHERE` says where.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import pytest
 from agreement import engine_members, settings_for, write
+from cases import (
+    AS_OF, BERLIN, DAY, EDGES, LEAP, NEW_YORK, SPRING, TICK, Case, at, bought, each, line, merged, person, seen,
+)
 from oracle import Data, members
-from oracle.times import TICK, Clock
-from strategies import CATALOGUE, customer, event, line, order
-from worked_cases import BERLIN, NEW_YORK, at
+from strategies import CATALOGUE, customer, event
 
 from segment_lib.storage import Lake
 
-DAY, SPRING, LEAP = date(2026, 6, 30), date(2026, 3, 29), date(2024, 2, 29)
-TABLES = ("customers", "events", "orders", "lists", "aliases")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A condition, some rows, and who is found; `rule` is a number of the contract, or a trap such as "trap 6"."""
-
-    rule: int | str
-    says: str
-    where: Mapping
-    found: str
-    rows: tuple[tuple[str, dict], ...]
-    day: date = DAY
-    zone: ZoneInfo = BERLIN
-    options: Mapping = field(default_factory=dict)
-    others: Mapping = field(default_factory=dict)
-
-
-def person(id: str, **values) -> tuple[str, dict]:
-    return "customers", customer(customer_id=id, **values)
-
-
-def seen(id: str, local: str | datetime, type: str = "page_viewed", **values) -> tuple[str, dict]:
-    moment = at(local) if isinstance(local, str) else local
-    return "events", event(customer_id=id, event_type=type, occurred_at=moment, **values)
-
-
-def bought(id: str, local: str = "2026-06-15 12:00", **values) -> tuple[str, dict]:
-    return "orders", order(customer_id=id, ordered_at=at(local), **values)
-
-
-def merged(id: str, into: str) -> tuple[str, dict]:
-    return "aliases", {"customer_id": id, "canonical_id": into, "merged_at": None, "updated_at": None}
-
-
-AS_OF = Clock(DAY, BERLIN).as_of
-THIRTY = at("2026-05-31 23:59:59.999999") + TICK
-EDGES = (
-    seen("on", THIRTY), seen("under", THIRTY - TICK), seen("last", AS_OF - TICK), seen("now", AS_OF),
-    person("now"), person("none"),
-)
 LOGINS = (
     person("before", last_login=at("2026-06-09 23:59")), person("start", last_login=at("2026-06-10 00:00")),
     person("end", last_login=at("2026-06-10 23:59")), person("next", last_login=at("2026-06-11 00:00")),
@@ -182,7 +135,8 @@ CASES = (
     Case(9, "event time decides, not arrival", {"did": "any", "within": "7d"}, "in", (
         seen("in", "2026-06-29 10:00", updated_at=at("2027-01-01 00:00")),
         seen("out", "2026-01-01 10:00", updated_at=at("2026-06-30 10:00")))),
-    Case(16, "who is erased is in nothing", {"not": {"did": "any"}}, "here", (person("here"), person("gone"))),
+    Case(16, "who is erased is in nothing", {"not": {"did": "any"}}, "here", (person("here"), person("gone")),
+         erased=["gone"]),
     Case(17, "a limit keeps the greatest, ties by id", {"customer": "points", "known": True}, "p3 p4 q4", SPENDERS,
          options={"limit": {"top": 3, "by": {"customer": "points"}}}),
     Case(17, "at the cut the smaller id stays", {"customer": "points", "known": True}, "p4", SPENDERS,
@@ -259,73 +213,9 @@ ELSEWHERE = {
 }
 
 
-def nights() -> dict[tuple[date, ZoneInfo], list[int]]:
-    found: dict[tuple[date, ZoneInfo], list[int]] = {}
-    for number, case in enumerate(CASES):
-        found.setdefault((case.day, case.zone), []).append(number)
-    return found
-
-
-def renamed(number: int, part: object) -> object:
-    """A case's definition, in which the segments it names have the case's number too."""
-    if isinstance(part, Mapping):
-        return {
-            key: f"{value}_{number}" if key == "segment" else renamed(number, value) for key, value in part.items()
-        }
-    return [renamed(number, one) for one in part] if isinstance(part, list) else part
-
-
-def among_own(tier: str, definition: dict) -> dict:
-    """The definition; a limit, which ranks all members, gets a condition that holds for the case's customers only."""
-    if "limit" not in definition:
-        return definition
-    return definition | {"where": {"all": [definition["where"], {"customer": "source", "is": tier}]}}
-
-
-def put_together(numbers: list[int]) -> tuple[Data, dict[str, dict]]:
-    """The rows and the definitions of some cases; each considers its own customers only."""
-    tables: dict[str, list[dict]] = {name: [] for name in TABLES}
-    definitions: dict[str, dict] = {}
-    for number in numbers:
-        case, tier = CASES[number], f"t{number:03d}"
-        for table, row in case.rows:
-            own = {"source": tier} if table == "customers" else {}
-            own |= {key: f"{tier}.{row[key]}" for key in ("customer_id", "canonical_id", "event_id", "order_id")
-                   if row.get(key)}
-            tables[table].append(row | own)
-        for name, other in case.others.items():
-            definitions[f"{name}_{number}"] = among_own(tier, renamed(number, other))
-        definitions[f"case_{number}"] = among_own(tier, {"where": renamed(number, case.where), **case.options})
-    erased = frozenset(f"t{number:03d}.gone" for number in numbers if CASES[number].rule == 16)
-    return Data(**tables, erased=erased), definitions
-
-
-@pytest.fixture(scope="module")
-def answers(spark, tmp_path_factory) -> dict[int, tuple[str, str]]:
-    """What the engine and the oracle find, by case."""
-    result = {}
-    for (day, zone), numbers in nights().items():
-        data, definitions = put_together(numbers)
-        settings = settings_for(str(tmp_path_factory.mktemp("rules")), zone.key)
-        lake = Lake(spark, settings)
-        write(spark, lake, data)
-        both = (
-            engine_members(spark, lake, settings, definitions, day), members(definitions, data, day, zone, CATALOGUE),
-        )
-        for number in numbers:
-            own = f"t{number:03d}."
-            result[number] = tuple(
-                " ".join(sorted(id.removeprefix(own) for id in found[f"case_{number}"] if id.startswith(own)))
-                for found in both
-            )
-    return result
-
-
-@pytest.mark.parametrize(
-    "number", range(len(CASES)), ids=[f"{case.rule}: {case.says}".replace("::", ":") for case in CASES]
-)
-def test_rule(number, answers):
-    assert answers[number] == (CASES[number].found, CASES[number].found)
+@each(CASES)
+def test_rule(case, answers):
+    assert answers[case] == (case.found, case.found)
 
 
 def test_a_percentile_is_of_the_eligible_and_includes_ties(spark, tmp_path):
@@ -352,7 +242,7 @@ def test_a_percentile_is_of_the_eligible_and_includes_ties(spark, tmp_path):
 
 
 def test_every_rule_and_every_trap_has_a_case():
-    named = {case.rule for case in CASES} | ELSEWHERE.keys()
+    named = {case.shows for case in CASES} | ELSEWHERE.keys()
     assert named == {*range(1, 19), *(f"trap {number}" for number in range(3, 12))}
     for module, tests in ELSEWHERE.values():
         tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
