@@ -17,6 +17,7 @@ RUNTIME = [
     "boto3>=1.36",  # conditional put
     "pandas>=2.2,<3",  # PySpark 4.2 warns about pandas 3
     "numpy>=2,<3",
+    "scipy>=1.13",
     "pydantic>=2.9,<3",
     "typer>=0.15,<1",
     "rich>=13.7",
