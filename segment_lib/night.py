@@ -100,8 +100,9 @@ def compute(
     with step("decide"):
         known = base is None or rebuild.kept(lake, history, base)
         before = rebuild.members(lake, history, base) if base else lake.spark.createDataFrame([], snapshot.MEMBERS)
-        fixed_members = _fixed_members(lake, history, work, statics, before)
-        decided = lake.stage("decided", run_id, evaluate.decide(plan, scan, before, fixed_members))
+        ours = snapshot.under_canonical_ids(before, lake.aliases(work.pins.get("aliases", -1)))
+        fixed_members = _fixed_members(lake, history, work, statics, ours)
+        decided = lake.stage("decided", run_id, evaluate.decide(plan, scan, ours, fixed_members))
     with step("compare"):
         difference = lake.stage("difference", run_id, snapshot.difference(decided, before))
         seen = snapshot.look(difference)

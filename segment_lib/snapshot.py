@@ -203,6 +203,27 @@ def differ(one: DataFrame, other: DataFrame) -> bool:
 # The base as `decide` is given it -----------------------------------------------------------------------------------
 
 
+def under_canonical_ids(members: DataFrame, aliases: DataFrame | None) -> DataFrame:
+    """Members under the ids of tonight: what a merged customer was in, the one whom they were merged into is in.
+
+    Of several the earliest `since` counts. `aliases` has (customer_id, canonical_id) with chains resolved; only the
+    rows of ids that are named there are moved.
+    """
+    if aliases is None:
+        return members
+    ids_of = aliases.select("customer_id", F.col("canonical_id").alias("owner"))
+    owners = ids_of.unionByName(ids_of.select(F.col("owner").alias("customer_id"), "owner").distinct())
+    touched = members.join(owners, "customer_id")
+    together = F.array_sort(F.flatten(F.collect_list("segments")))
+    # Sorted by id, then by since: the first of each id is the earliest.
+    merged = touched.groupBy(F.col("owner").alias("customer_id")).agg(together.alias("all")).select(
+        "customer_id",
+        F.filter("all", lambda one, place: (place == 0) | (one["id"] != F.get("all", place - 1)["id"])).alias("segments"),
+    )
+    return members.join(owners.select("customer_id"), "customer_id", "left_anti").select(
+        "customer_id", "segments").unionByName(merged)
+
+
 def mixed(held: DataFrame, base: DataFrame, recomputed: Collection[str]) -> DataFrame:
     """Members of `base` for the segments to recompute, of `held` for all others."""
     names = list(recomputed)

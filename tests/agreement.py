@@ -20,6 +20,7 @@ from segment_lib.evaluate import decide
 from segment_lib.plan import build_plan
 from segment_lib.scan import scan
 from segment_lib.settings import Settings
+from segment_lib.snapshot import under_canonical_ids
 from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS, ddl
 
@@ -87,7 +88,8 @@ def engine_members(
     assert not plan.stalled, plan.stalled
     found = scan(plan, lake, lake.pin(), run_id)
     assert not found.faults, found.faults
-    decided = decide(plan, found, snapshot_frame(spark, previous))
+    base = snapshot_frame(spark, previous)
+    decided = decide(plan, found, None if base is None else under_canonical_ids(base, lake.aliases()))
     members: dict[str, set[str]] = {name: set() for name in definitions}
     for row in decided.select("customer_id", "segments.id").collect():
         for segment in row["id"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from cases import Case, bought, each, issues, label, person, seen, told, words
+from cases import DAY, Case, bought, each, issues, label, merged, person, seen, told, words
 
 GERMANS = {"where": {"customer": "country", "is": "DE"}}
 PEOPLE = (person("de", country="DE"), person("at", country="AT"), person("none"), seen("guest", "2026-06-01 10:00"))
@@ -28,6 +28,12 @@ def published(says: str, shows: str, where: dict, found: str, **options: object)
 
 
 CASES = (
+    Case("entered", "the earliest entry of all ids of a customer", base(entered={"before": "2026-06-01"}), "main", (
+        person("main", country="DE"), merged("old", "main"), person("new", country="DE")), others={"base": GERMANS},
+        published={"base": {"main": DAY, "old": date(2026, 5, 1), "new": DAY}}),
+    Case("segment", "a merged member of an inactive one is who they were merged into", base(), "main", (
+        person("main", country="DE"), merged("old", "main"), person("new", country="DE")),
+        others={"base": GERMANS | {"status": "inactive"}}, published={"base": {"old": date(2026, 5, 1)}}),
     Case("segment", "its members tonight", base(), "de", PEOPLE, others={"base": GERMANS}),
     Case("segment", "not includes those it never considered", {"not": base()}, "at guest none", PEOPLE,
          others={"base": GERMANS | {"anonymous": False}}),

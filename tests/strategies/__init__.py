@@ -91,11 +91,11 @@ def batch(seed: int, n_definitions: int) -> Batch:
 def previous_members(seed: int, drawn: Batch) -> dict[str, dict[str, date]]:
     """Members as if published before: a third of the customers of two thirds of the segments, with their `since`.
 
-    Some ids in it exist no more, as after an erasure; none is an alias.
+    Some ids in it exist no more, as after an erasure, and some were merged into others since.
     """
     draw = SeededDraw(random.Random(seed))
-    merged = {row["customer_id"] for row in drawn.data.aliases}
-    ids = [row["customer_id"] for row in drawn.data.customers if row["customer_id"] not in merged] + ["gone"]
+    ids = [row["customer_id"] for row in drawn.data.customers] + [row["customer_id"] for row in drawn.data.aliases]
+    ids = [*dict.fromkeys(ids), "gone"]
     ages = [1, 6, 7, 8, 29, 30, 31, 90]
     return {
         segment: {
