@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from jobs import backfill, definitions, demo, generate, ingest, project, run, show
+from jobs import backfill, definitions, demo, generate, importing, ingest, preview, project, ready, run, show, sql, why
 from jobs.runner import command
 
 HELP = """Customer segmentation as a nightly batch job on a data lake.
@@ -17,16 +17,18 @@ was set aside; 4 a gate refused; 5 another run holds the tenant.
 
 COMMANDS = {
     "Make a project and its input": (project.init, ingest.ingest, generate.generate),
-    "Look at definitions": (definitions.validate, definitions.schema, definitions.plan),
+    "Look at definitions": (
+        definitions.validate, definitions.schema, definitions.plan, preview.preview, ready.ready, importing.import_,
+    ),
     "Run": (run.run, backfill.backfill),
-    "Look at what came out": (show.segments, show.members, show.runs),
+    "Look at what came out": (show.segments, show.members, why.why, sql.sql, show.runs),
     "Help": (project.doctor, demo.demo),
 }
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for panel, functions in COMMANDS.items():
     for function in functions:
-        app.command(rich_help_panel=panel)(command(function))
+        app.command(function.__name__.rstrip("_"), rich_help_panel=panel)(command(function))
 
 
 def main() -> None:

@@ -26,8 +26,11 @@ from segment_lib.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from segment_lib.definition import Segment
+    from segment_lib.preview import Preview
     from segment_lib.runs import History, RunRecord
     from segment_lib.storage import Lake
+    from segment_lib.why import Why
 
 
 def open(
@@ -87,6 +90,29 @@ class Tenant:
         one = members.select("customer_id", F.explode("segments").alias("one")).where(F.col("one.id") == segment)
         return one.select("customer_id", F.col("one.since").alias("since"))
 
+    def holdout(self, segment: str, date: date | None = None) -> DataFrame:
+        """(customer_id, since) of a segment's members who are held out on a published date, by default the last.
+
+        `since` is the first night on which each was a member and held out. Empty without a holdout.
+        """
+        from pyspark.sql import functions as F
+
+        from segment_lib import definitions_log, holdouts
+        from segment_lib.definition import Segment
+
+        lake, history = self._open()
+        run = _winner(history, date)
+        members = self.customers(segment, run.snapshot_date)
+        definition = Segment.from_json(definitions_log.read(lake, run)[segment].definition)
+        if definition.holdout is None:
+            return members.limit(0)
+        struct = F.struct(F.lit(segment).alias("id"))
+        now = holdouts.held_out(members.select("customer_id", F.array(struct).alias("segments")), {segment: definition.holdout})
+        until = [one.run_id for one in history.winners() if one.snapshot_date <= run.snapshot_date]
+        first = lake.read("holdouts").where(F.col("run_id").isin(until)).groupBy(*holdouts.KEY)
+        since = first.agg(F.min("snapshot_date").alias("since"))
+        return now.join(since, list(holdouts.KEY), "left").select("customer_id", "since")
+
     def changes(
         self, segment: str | None = None, since: date | None = None, until: date | None = None
     ) -> DataFrame:
@@ -117,6 +143,22 @@ class Tenant:
         mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
         return lake.read("segments").where(mine).drop("run_id")
 
+    def preview(
+        self, segment: Segment, date: date | None = None, sample: float | None = None, full: bool = False
+    ) -> Preview:
+        """What an unsaved definition would give on a published date, by default the last.
+
+        Where nothing is published yet it needs a `date`, and takes the newest inputs. On a stable sample of about
+        20,000 customers with 95% intervals, on the share `sample` of them, or with `full` on all. The session keeps the
+        rows of the last two samples in memory, so that the next previews are quick:
+        ``segment_lib.preview.forget(spark)`` gives the memory back.
+        """
+        from segment_lib.preview import preview
+        from segment_lib.storage import Lake
+
+        lake = Lake(self.spark, self.settings)
+        return preview(lake, segment, day=date, rate=sample, full=full, remember=True)
+
     def runs(self) -> DataFrame:
         """The log of runs, with `is_published`: whether a row is the one that counts for its date."""
         from pyspark.sql import functions as F
@@ -125,6 +167,28 @@ class Tenant:
         winners = [run.run_id for run in history.winners()]
         counts = F.col("run_id").isin(winners) & F.col("state").isin("published", "partial")
         return lake.read("runs").withColumn("is_published", counts)
+
+    def why(self, customer: str, segment: str, date: date | None = None) -> Why:
+        """Why a customer is in a segment, or not, on a published date, by default the last.
+
+        Shows as a tree of the conditions, each with its truth, what decided it, and what would turn it. An id that was
+        merged into another stands for that one. Raises UsageError for an unknown or erased customer or segment.
+        """
+        from segment_lib import published, why
+
+        lake, history = self._open()
+        return why.explain(lake, history, published.find(lake, _winner(history, date), segment), customer)
+
+    def sql(self, segment: str, date: date | None = None) -> str:
+        """One SQL statement that gives the members of a segment on a published date, by default the last.
+
+        It reads the same tables at the versions that the date's run pinned, and runs on any Spark with Delta whose
+        session zone is UTC.
+        """
+        from segment_lib import published, sql_text
+
+        lake, history = self._open()
+        return sql_text.statement(lake, history, published.find(lake, _winner(history, date), segment))
 
 
 def _winner(history: History, day: date | None) -> RunRecord:

@@ -32,8 +32,8 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
         since=lambda segment: _since(plan, segment),
     )
     names = replace(names, bounds=exact_percentiles(customers, plan.percentiles, names))
-    rows = _with_map(customers, base, "_base")
-    rows = _with_map(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
+    rows = with_map(customers, base, "_base")
+    rows = with_map(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
         "_carried", F.col("_base")
     )
     for _, grouped in groupby(sorted(plan.segments, key=lambda planned: planned.level), key=lambda planned: planned.level):
@@ -56,7 +56,7 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
     )
 
 
-def _with_map(rows: DataFrame, members: DataFrame | None, name: str) -> DataFrame:
+def with_map(rows: DataFrame, members: DataFrame | None, name: str) -> DataFrame:
     """Adds the memberships of another snapshot as a map from segment to since, empty for who has none."""
     empty = F.create_map().cast("map<string,date>")
     if members is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping as MappingOf
 from datetime import datetime
 
@@ -147,6 +148,15 @@ def _stored(name: str, kind: T.DataType) -> Column:
 def customer_hash(tenant: str, customer_id: Column) -> Column:
     """How `erasures` knows a customer without keeping the id."""
     return F.sha2(F.concat(F.lit(tenant + "\x1f"), customer_id), 256)
+
+
+def hash_of(tenant: str, customer_id: str) -> str:
+    """The same of an id at hand.
+
+    >>> hash_of("shop", "c1")[:12]
+    'd531a3bb79ff'
+    """
+    return hashlib.sha256(f"{tenant}\x1f{customer_id}".encode()).hexdigest()
 
 
 def resolved_aliases(aliases: DataFrame) -> DataFrame:

@@ -98,7 +98,7 @@ def _as_then(lake: Lake, history: History, day: date, base: RunRecord | None, li
     winner = history.winner(day)
     if winner is None:
         raise UsageError(f"{day} was never published, so nothing is recorded to run it as then")
-    _require(lake, winner, f"the inputs of {day} as they were then")
+    require(lake, winner, f"the inputs of {day} as they were then")
     winner = details(lake, winner)
     definitions = Definitions.from_json(winner.definitions, winner.noted("broken"))
     return Preparation(
@@ -115,7 +115,7 @@ def _some(
         raise UsageError("--only adds to a published date, and none is published yet: run all segments first")
     if winner.snapshot_date != day:
         raise UsageError(f"--only works at the last published date, {winner.snapshot_date}, not at {day}")
-    _require(lake, winner, f"the inputs of {day}")
+    require(lake, winner, f"the inputs of {day}")
     winner = details(lake, winner)
     recorded = Definitions.from_json(winner.definitions, winner.noted("broken"))
     definitions = definitions_log.edited(recorded, loaded, only)
@@ -137,7 +137,8 @@ def _gone(lake: Lake, pins: Mapping[str, int]) -> list[str]:
     return gone
 
 
-def _require(lake: Lake, run: RunRecord, what: str) -> None:
+def require(lake: Lake, run: RunRecord, what: str) -> None:
+    """Raises InputError that names the inputs which a run had pinned and which are no longer kept."""
     gone = _gone(lake, run.inputs)
     if gone:
         raise InputError(f"{what} are no longer kept: {', '.join(gone)}; run all segments with the inputs of now")

@@ -65,12 +65,25 @@ def scan(
     without a customer, are as if they were not there. `keep` keeps the frame with a row per customer in place of the
     staging area, so that a scan that is only to be looked at writes nothing.
     """
+    found = people(plan, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
+    return _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
+
+
+def people(
+    plan: EvaluationPlan,
+    lake: Lake,
+    pins: Mapping[str, int],
+    *,
+    base_as_of: datetime | None = None,
+    base_at: datetime | None = None,
+    who: Callable[[Column], Column] | None = None,
+) -> DataFrame:
+    """One row per id, not staged yet: what `scan` keeps, as a frame that nothing has run."""
     frames = {source: _aggregated(source, plan, lake, pins, base_as_of, base_at, who) for source in SOURCES}
     joined = _customers(plan, lake, pins, base_as_of, who)
     for source in SOURCES:
         joined = joined.join(frames[source], "customer_id", "full")
-    finished = _finished(joined, plan)
-    return _counted(lake.stage("customers", run_id, finished) if keep is None else keep(finished), plan)
+    return _finished(joined, plan)
 
 
 def _input(
@@ -290,14 +303,15 @@ def _reasons(staged: DataFrame, source: str) -> dict[str, int]:
 
 
 def _counted(staged: DataFrame, plan: EvaluationPlan) -> Scan:
-    """Counts over the staged rows: one small aggregate, and the rejected rows by reason."""
+    """Counts over the staged rows: one small aggregate, and where there are rejected rows, one of them by reason."""
     faults = [name for name in staged.columns if name.startswith("_fault_")]
     totals = staged.agg(
         *(F.sum(f"_rows_{source}").alias(f"_rows_{source}") for source in SCANNED),
+        *(F.count(f"_reject_{source}").alias(f"_reject_{source}") for source in SCANNED),
         *(F.unix_micros(F.max(f"_newest_{source}")).alias(f"_newest_{source}") for source in SOURCES),
         *(F.sum(name).alias(name) for name in faults),
     ).collect()[0]
-    rejected = {source: _reasons(staged, source) for source in SCANNED}
+    rejected = {source: _reasons(staged, source) for source in SCANNED if totals[f"_reject_{source}"]}
     newest = {
         source: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=totals[f"_newest_{source}"])
         for source in SOURCES if totals[f"_newest_{source}"] is not None
@@ -306,7 +320,7 @@ def _counted(staged: DataFrame, plan: EvaluationPlan) -> Scan:
     return Scan(
         customers=staged,
         rows={source: int(totals[f"_rows_{source}"] or 0) for source in SCANNED},
-        rejected={source: reasons for source, reasons in rejected.items() if reasons},
+        rejected=rejected,
         newest=newest,
         faults=_faulty_segments(plan, found),
     )

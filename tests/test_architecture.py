@@ -1,14 +1,18 @@
-"""The rules of the code's structure, read from its syntax trees: no Spark, no data, under a second or two."""
+"""The rules of the code's structure, read from its syntax trees, and what one more condition type needs. No Spark."""
 
 from __future__ import annotations
 
 import ast
+import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +47,8 @@ TO_DRIVER = {
         "read": "a row a segment", "flows": "a row a segment", "totals": "a row a segment",
     },
     "segment_lib/limits.py": {"cut": "one row", "_nth_id": "a row a task, and one"},
+    "segment_lib/preview/compute.py": {"_sums": "one row"},
+    "segment_lib/preview/masked.py": {"examples": "thirty masked rows"},
     "segment_lib/ranks.py": {
         "_counts": "the distinct values in a small bracket around each bound", "_brackets": "one row",
     },
@@ -50,6 +56,12 @@ TO_DRIVER = {
     "segment_lib/runs.py": {"append_record": "one row", "details": "one row", "read_history": "a few rows a night"},
     "segment_lib/scan.py": {"_counted": "one row", "_reasons": "one row"},
     "segment_lib/snapshot.py": {"differ": "one row", "look": "one row"},
+    "segment_lib/sql_text/recorded.py": {"collect": "what the function that is written down looks at itself: run ids"},
+    "segment_lib/why/compute.py": {
+        "_canonical": "one row", "_look": "one customer, and a row for each reason against rows of theirs",
+        "_limit": "one row",
+    },
+    "segment_lib/unmatched.py": {"_counted": "one row a table"},
 }
 CALLS_TO_DRIVER = ("collect", "toPandas", "toLocalIterator", "toArrow")
 
@@ -204,3 +216,221 @@ def test_modules_stay_short():
 
 def test_every_module_says_what_it_is_for():
     assert not [module(file) for file in FILES if not ast.get_docstring(tree(file))]
+
+
+# Condition types -----------------------------------------------------------------------------------------------------
+
+CONDITIONS = ROOT / "segment_lib" / "conditions"
+#: What others may ask of that package: no type by name.
+ABOUT_CONDITIONS = {"REGISTRY", "AnyCondition", "Condition"}
+#: The nodes of every tree, which filters of rows have too: whoever walks a tree knows them.
+NODES = {"all", "any", "none", "not"}
+
+
+def registered(file: Path) -> list[ast.ClassDef]:
+    """The condition types that a file adds."""
+    return [
+        node for node in tree(file).body
+        if isinstance(node, ast.ClassDef) and any(getattr(mark, "id", "") == "register" for mark in node.decorator_list)
+    ]
+
+
+def condition_files() -> dict[Path, ast.ClassDef]:
+    """The one condition type of each file of the package."""
+    return {file: registered(file)[0] for file in sorted(CONDITIONS.glob("[!_]*.py"))}
+
+
+def key_of(condition: ast.ClassDef) -> str:
+    values = [node.value for node in condition.body if isinstance(node, ast.AnnAssign) and getattr(node.target, "id",
+        "") == "key"]
+    return ast.literal_eval(values[0])
+
+
+def texts(node: ast.AST, file: Path) -> set[str]:
+    """The texts in an expression, those of the constants that it names included."""
+    found = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    for statement in tree(file).body:
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("segment_lib."):
+            source = ROOT / Path(*statement.module.split(".")).with_suffix(".py")
+            own = names & {alias.name for alias in statement.names}
+            if own and source.is_file():
+                found |= {text for name in own for text in texts(ast.Name(name), source)}
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id in names for target in targets) and statement.value:
+            found |= texts(statement.value, file)
+    return found
+
+
+def asked_for_key(node: ast.AST) -> ast.AST | None:
+    """What the key of something is compared with, or looked up in."""
+    sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+    if isinstance(node, ast.Subscript):
+        sides = [node.value, node.slice]
+    has_key = [side for side in sides if any(isinstance(part,
+        ast.Attribute) and part.attr == "key" for part in ast.walk(side))]
+    return ast.Tuple([side for side in sides if side not in has_key]) if has_key else None
+
+
+def test_a_condition_type_is_one_file_with_one_test_file():
+    assert [len(registered(file)) for file in CONDITIONS.glob("[!_]*.py")] == [1] * len(condition_files())
+    keys = [key_of(condition) for condition in condition_files().values()]
+    assert len(set(keys)) == len(keys) > 20
+    tests = {file.stem.removeprefix("test_") for file in (ROOT / "tests" / "conditions").glob("test_*.py")}
+    assert tests - {"every_type"} == {file.stem for file in condition_files()}
+
+
+def test_nobody_knows_a_condition_type_by_name():
+    """Not by its class, nor by its module, nor by its key: what differs between types is in their own files."""
+    classes = {condition.name for condition in condition_files().values()}
+    keys = {key_of(condition) for condition in condition_files().values()} - NODES
+    wrong = set()
+    for file in FILES:
+        inside_package = file.parent == CONDITIONS
+        for node, _ in inside(file):
+            place = f"{module(file)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("segment_lib.conditions"):
+                named = {alias.name for alias in node.names} - ABOUT_CONDITIONS
+                if node.module != "segment_lib.conditions" or named:
+                    wrong.add(f"{place}: imports {named or node.module}")
+            if inside_package:
+                continue
+            if isinstance(node, ast.Constant) and node.value in classes:
+                wrong.add(f"{place}: the class {node.value}")
+            if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") == "REGISTRY" and texts(node.slice,
+                file):
+                wrong.add(f"{place}: REGISTRY[{ast.unparse(node.slice)}]")
+            other = asked_for_key(node)
+            if other is not None and keys & texts(other, file):
+                wrong.add(f"{place}: asks for {sorted(keys & texts(other, file))}")
+    assert not wrong
+
+
+#: A condition type that does not exist, as its author would write it.
+REBOUGHT = '''"""`rebought`: a product in several orders."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from segment_lib import core
+from segment_lib.language.condition import Condition, register
+from segment_lib.language.filters import line_column
+from segment_lib.language.model import Text
+from segment_lib.language.scope import Scope
+from segment_lib.language.window import WindowField
+
+
+@register
+class Rebought(Condition):
+    """A product that the customer ordered at least so many times.
+
+    ```yaml
+    rebought: tea
+    times: 3
+    within: 1y
+    ```
+    """
+
+    key: ClassVar = "rebought"
+    python_name: ClassVar = "bought_again"
+    rebought: Text
+    times: Annotated[int, Field(strict=True, ge=2)] = 2
+    within: WindowField
+
+    def reduce(self, scope: Scope) -> core.Test:
+        if not self.rebought.strip():
+            scope.at("rebought").fault("no product", "write its id")
+        product = core.Compare(line_column("product_id", scope), "eq", (self.rebought,))
+        orders = core.Feature("orders", "count", None, core.AnyLine(product), self.within.interval(scope.clock))
+        return core.Compare(orders, "ge", (self.times,))
+
+    def label(self) -> str:
+        return f"ordered {self.rebought} {self.times} times"
+'''
+
+#: What is asked of it, in a copy of the package to which nothing but that file was added.
+LOOK = '''
+import inspect, json
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import segment_lib
+from segment_lib import build
+from segment_lib.catalogue import Catalogue
+from segment_lib.clock import Clock
+from segment_lib.definition.load import load_texts
+from segment_lib.definition.reference import markdown
+from segment_lib.definition.schema import json_schema
+from segment_lib.definition.segment import Segment
+from segment_lib.plan import build_plan
+
+TEXT = "where:\\n  all:\\n    - did: any\\n    - rebought: tea\\n      times: 3\\n      within: 1y\\n"
+SLIPS = {"times:": "tims:", "times: 3": "times: 1", "tea": "' '", "rebought:": "rebougt:", "      within: 1y\\n": ""}
+FAULTY = [TEXT.replace(right, wrong) for right, wrong in SLIPS.items()]
+(read,) = load_texts({"tea.yaml": TEXT}, Catalogue()).segments
+built = build.bought_again("tea", times=3, within="1y")
+plan = build_plan([read], Catalogue(), Clock(date(2026, 6, 30), ZoneInfo("UTC")))
+print(json.dumps({
+    "package": segment_lib.__file__,
+    "label": read.label(),
+    "equal": read.where == build.all_of(build.did("any"), built) and Segment.from_json(read.to_json()) == read,
+    "listed": "bought_again" in build.__all__,
+    "parameters": list(inspect.signature(build.bought_again).parameters),
+    "doc": build.bought_again.__doc__,
+    "faults": [str(issue) for text in FAULTY for issue in load_texts({"x.yaml": text}, Catalogue()).issues],
+    "schema": json_schema(Catalogue()),
+    "reference": markdown(),
+    "features": [[feature.source, feature.function] for feature in plan.features],
+}))
+'''
+
+
+@pytest.fixture(scope="module")
+def with_one_more(tmp_path_factory) -> dict:
+    """What a copy of the package says of a condition type that one added file brings."""
+    folder = tmp_path_factory.mktemp("one_more")
+    shutil.copytree(ROOT / "segment_lib", folder / "segment_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "segment_lib" / "conditions" / "rebought.py").write_text(REBOUGHT, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    said = subprocess.run(
+        [sys.executable, "-c", LOOK], capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert Path(found["package"]).is_relative_to(folder)
+    return found
+
+
+def test_a_condition_type_that_is_one_more_file_is_read_labelled_and_planned(with_one_more):
+    assert with_one_more["label"] == "(did any and ordered tea 3 times)"
+    assert sorted(with_one_more["features"]) == [["events", "count"], ["orders", "count"]]
+
+
+def test_it_is_checked_with_file_and_line(with_one_more):
+    assert with_one_more["faults"] == [
+        "x.yaml:5: where.all[1].tims: unknown key 'tims'; did you mean 'times'?",
+        "x.yaml:5: where.all[1].times: input should be greater than or equal to 2",
+        "x.yaml:4: where.all[1].rebought: no product; write its id",
+        "x.yaml:4: where.all[1]: no condition is named 'rebougt'; did you mean 'rebought'?",
+        "x.yaml:4: where.all[1]: missing key 'within'",
+    ]
+
+
+def test_it_has_a_function_in_python(with_one_more):
+    assert with_one_more["equal"] and with_one_more["listed"]
+    assert with_one_more["parameters"] == ["value", "times", "within"]
+    assert with_one_more["doc"] == "A product that the customer ordered at least so many times."
+
+
+def test_it_is_in_the_schema_and_on_the_reference_page(with_one_more):
+    schema = with_one_more["schema"]
+    good = {"where": {"not": {"rebought": "tea", "times": 3, "within": "1y"}}}
+    jsonschema.validate(good, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"where": {"not": {"rebought": "tea", "tims": 3, "within": "1y"}}}, schema)
+    page = with_one_more["reference"]
+    assert "| [`rebought`](#rebought) | A product that the customer ordered at least so many times. |" in page
+    assert "```yaml\nrebought: tea\ntimes: 3\nwithin: 1y\n```\n\nKeys: `rebought`, `times`, `within`." in page
