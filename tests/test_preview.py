@@ -20,12 +20,15 @@ from jobs.cli import app
 from segment_lib import nightly
 from segment_lib.api import Tenant
 from segment_lib.build import all_of, any_of, customer, did, in_segment, on_list, ordered, score, segment, split
+from segment_lib.clock import Clock
 from segment_lib.conf import load_settings
 from segment_lib.definition import Loaded, Segment
 from segment_lib.errors import EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, ConfError, UsageError
 from segment_lib.metrics import SegmentMetrics
+from segment_lib.plan import build_plan
 from segment_lib.preview import HeldBackError, Preview, forget, sampling
 from segment_lib.preview.estimates import Estimate, Sample, Sums, count, proportion, total
+from segment_lib.scan import scan
 from segment_lib.storage import Lake
 
 # Intervals ------------------------------------------------------------------------------------------------------------
@@ -418,6 +421,23 @@ def test_without_anything_published_it_is_the_newest_input(empty):
     told = json.loads(empty.seglake(file, "--json"))
     assert told["published"] is False and told["effect"] is None
     assert any("nothing is published yet" in note for note in told["notes"])
+
+
+def test_a_scan_of_some_customers_sees_nothing_of_the_others(empty):
+    empty.lake.append("orders", empty.spark.createDataFrame([("o-x", datetime(2026, 1, 1))],
+                                                            "order_id string, ordered_at timestamp"), "load")
+    plan = build_plan((LOYAL,), empty.settings.names(), Clock(FIRST, empty.settings.zone))
+    kept: list = []
+    try:
+        everyone, one = (
+            scan(plan, empty.lake, empty.lake.pin(), "none", who=who, keep=lambda rows: kept.append(rows) or rows)
+            for who in (None, lambda customer: customer == person(11))
+        )
+    finally:
+        empty.lake.delete("orders", {"order_id": "o-x"}, "load")
+    assert everyone.rejected == {"orders": {"missing_customer_id": 1}} and one.rejected == {}
+    assert (one.rows["customers"], one.rows["orders"]) == (1, 5) and everyone.rows["customers"] == PEOPLE
+    assert kept == [everyone.customers, one.customers] and empty.lake.staged_runs() == []
 
 
 FAULTS = {
