@@ -201,7 +201,7 @@ UNDECIDED = [
     "all: [{ordered: any, items: {quantity: {at_least: 2}}}, {ordered: any, items: {quantity: {at_least: 3}}, count: 0}]",
     "all: [{visits: any, count: {at_most: 1}}, {did: any, count: {at_least: 9}}]",
     "all: [{segment: a}, {did_not: product_viewed, within: 9d}]",
-    "did: any, within: 1900y",
+    "did: any, within: 999y",
 ]
 
 
