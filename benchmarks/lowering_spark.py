@@ -46,7 +46,9 @@ def _source(source: str, plan: EvaluationPlan, lake: Lake, used_rows: bool) -> D
     if used_rows:
         rows = rows.where(reduce(or_, kept.values()))
     grouped = rows.groupBy("customer_id")
-    aggregates = [feature_column(feature, kept[feature], names, order).alias(feature.name) for feature in features]
+    aggregates = [
+        feature_column(feature, kept[feature], names, order, time).alias(feature.name) for feature in features
+    ]
     return grouped.agg(*aggregates) if aggregates else rows.select("customer_id").distinct()
 
 
