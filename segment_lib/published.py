@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -59,16 +60,19 @@ class Published:
         scores = core.scores_of(self.reduced.walk())
         return f"{_WORDS[DefinitionState.WAITING]}: waiting for scores: {', '.join(scores)}" if scores else None
 
-    @property
+    @cached_property
     def reduced(self) -> Reduced:
         """The definition in core form, at that date."""
-        return self.segment.reduce(self.scope())
+        return self.segment.reduce(self.scope_on(self.run.snapshot_date))
 
-    def scope(self, day: date | None = None) -> Scope:
-        """Where its conditions reduce; for another day too, to see how its windows move."""
-        clock = self.clock if day is None else replace(self.clock, snapshot_date=day)
-        scope = Scope(self.catalogue, clock, self.ids)
-        return replace(scope, population=self.segment.reduce(scope).population)
+    @cached_property
+    def scope(self) -> Scope:
+        """Where its conditions reduce one by one to what they are inside of the whole."""
+        return replace(self.scope_on(self.run.snapshot_date), population=self.reduced.population)
+
+    def scope_on(self, day: date) -> Scope:
+        """The same for another date, to see how windows move; percentiles in it are of everyone."""
+        return Scope(self.catalogue, replace(self.clock, snapshot_date=day), self.ids)
 
     def plan(self, tests: Iterable[core.Test] = ()) -> EvaluationPlan:
         """The plan of this segment alone, which also collects what more `tests` need; the other segments are fixed."""
@@ -105,7 +109,7 @@ def find(lake: Lake, run: RunRecord, segment_id: str) -> Published:
 
 
 def names_of(found: Published) -> Names:
-    """How conditions find their values among rows of customers that carry ``_published``, a map from segment to since."""
+    """How conditions find values in rows of customers that carry ``_published``, a map from segment to since."""
     return Names(
         found.clock.zone.key,
         field=lambda column: F.col(f"`{field_name(column)}`"),

@@ -38,8 +38,8 @@ def written(value: Any, clock: Clock) -> str:
 
     >>> from zoneinfo import ZoneInfo
     >>> clock = Clock(date(2026, 3, 31), ZoneInfo("Europe/Berlin"))
-    >>> written(Decimal("120.0000"), clock), written(None, clock), written(clock.as_of, clock), written(("a", "b"), clock)
-    ('120.00', 'missing', '2026-04-01 00:00', 'a, b')
+    >>> [written(value, clock) for value in (Decimal("120.0000"), None, clock.as_of, ("a", "b"))]
+    ['120.00', 'missing', '2026-04-01 00:00', 'a, b']
     """
     if value is None:
         return "missing"

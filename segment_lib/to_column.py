@@ -1,8 +1,9 @@
 """A segment or a condition as one boolean Column on a frame of somebody's own, with one row per customer.
 
-Customer fields are columns of their name, scores columns of the score's name; what stands for an aggregate, for membership
-of another segment or for anything else that is made of rows, `columns` says. The test is lowered as in a night, so it
-means the same: true or false, never null. Whatever the frame cannot answer is an error that names all of it.
+Customer fields are columns of their name, scores columns of the score's name; what stands for an aggregate, for
+membership of another segment or for anything else that is made of rows, `columns` says. The test is lowered as in a
+night, so it means the same: true or false, never null. Whatever the frame cannot answer is an error that names all of
+it.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def to_column(
     """Whether `what` holds for a row of `frame`.
 
     `columns` maps names of columns to what they hold: a measure as a `value` condition has it, such as
-    ``{"ordered": "any", "count": True, "within": "90d"}``, or a condition, whose column is then boolean. Counts, sums and
-    distinct counts that are null are 0. `population` is a frame with the same columns that stands for all customers:
-    percentiles are computed over it, at once. A limit ranks customers against each other, which no Column can.
+    ``{"ordered": "any", "count": True, "within": "90d"}``, or a condition, whose column is then boolean. Counts, sums
+    and distinct counts that are null are 0. `population` is a frame with the same columns that stands for all
+    customers: percentiles are computed over it, at once. A limit ranks customers against each other, which no Column
+    can.
 
     Raises ConfError for a definition that does not fit the catalogue, and UsageError that names everything missing.
     """
@@ -67,17 +69,19 @@ def to_column(
     reduced: Any = what.reduce(scope)
     test = reduced.test if isinstance(what, Segment) else reduced
     _refuse(scope.faults, what.id if isinstance(what, Segment) else what.key)
+    if isinstance(what, Segment):
+        scope = dataclasses.replace(scope, population=reduced.population)
     known = _meanings(columns or {}, frame, scope)
     mapped = _replaced(test, known)
     missing = list(dict.fromkeys(_missing(mapped, frame, population, clock)))
     if missing:
         labels = {
-            words: label for label, part in _conditions(what, scope)
+            words: label for label, part in reversed(list(_conditions(what, scope)))
             for words in _missing(_replaced(part, known), frame, population, clock)
         }
         missing = [f"{words} (for: {labels[words]})" if words in labels else words for words in missing]
     if isinstance(what, Segment) and reduced.cut is not None:
-        missing.append("a limit ranks customers against each other, and a Column sees one row: leave it out and cut the rows")
+        missing.append("a limit ranks customers against each other, which no Column can: leave it out and cut the rows")
     if missing:
         raise UsageError("the frame cannot answer this:\n" + "\n".join(f"- {line}" for line in missing))
     _check_zone(mapped, frame)
@@ -155,14 +159,15 @@ def _replaced(node: Any, known: Mapping[core.Node, core.Node]) -> Any:
         return known[node]
     if isinstance(node, core.All | core.Any):
         # A list inside a list of the same kind was spread out when the definition was reduced.
-        whole = [other for other in known if type(other) is type(node) and set(other.args) <= set(node.args)]  # type: ignore[attr-defined]
-        covered = {arg for other in whole for arg in other.args}  # type: ignore[attr-defined]
-        kept = tuple(_replaced(arg, known) for arg in node.args if arg not in covered)
+        lists: list[Any] = [other for other in known if type(other) is type(node)]
+        whole = [other for other in lists if set(other.args) <= set(node.args)]
+        covered = {arg for other in whole for arg in other.args}
+        kept = (_replaced(arg, known) for arg in node.args if arg not in covered)
         return type(node)((*kept, *(known[other] for other in whole)))  # type: ignore[arg-type]
     if isinstance(node, core.Aggregate | core.Sequence) or not isinstance(node, core.Node | core.Percentile):
         return node
-    parts = {part.name: _replaced(getattr(node, part.name), known) for part in dataclasses.fields(node)}  # type: ignore[arg-type]
-    return dataclasses.replace(node, **parts)  # type: ignore[type-var]
+    names = [part.name for part in dataclasses.fields(node)]  # type: ignore[arg-type]
+    return dataclasses.replace(node, **{name: _replaced(getattr(node, name), known) for name in names})
 
 
 def _nodes(node: core.Node) -> Iterator[core.Node]:
@@ -190,9 +195,9 @@ def _missing(test: core.Test, frame: DataFrame, population: DataFrame | None, cl
         elif isinstance(node, core.Aggregate):
             yield f"{described(node, clock)}: say in columns which column holds it"
         elif isinstance(node, core.Member):
-            yield f"membership of {node.segment}: say in columns which boolean column holds in_segment({node.segment!r})"
+            yield f"membership of {node.segment}: say in columns which boolean column holds in_segment"
         elif isinstance(node, core.Since):
-            yield f"since when a member of {node.segment}: say in columns which boolean column holds the whole condition"
+            yield f"since when a member of {node.segment}: say in columns which boolean column holds the condition"
         elif isinstance(node, core.Sequence):
             yield "a sequence: say in columns which boolean column holds the condition"
         elif isinstance(node, core.Split):
@@ -202,8 +207,8 @@ def _missing(test: core.Test, frame: DataFrame, population: DataFrame | None, cl
     for value, percentile in _percentiles(test):
         if population is None:
             yield (
-                f"percentile {percentile.percent} of {named(value)} is relative to all customers: give population, a frame "
-                "of them with the same columns"
+                f"percentile {percentile.percent} of {named(value)} is relative to all customers: give population, a "
+                "frame of them with the same columns"
             )
 
 

@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from segment_lib.build import (
-    all_of, any_of, customer, did, did_not, in_segment, not_, on_list, ordered, score, segment, sequence, split, stopped, value,
-    visits,
+    all_of, any_of, customer, did, did_not, in_segment, not_, on_list, ordered, score, segment, sequence, split,
+    stopped, value, visits,
 )
 from segment_lib.catalogue import Catalogue, Type
 from segment_lib.clock import Clock
@@ -20,14 +20,16 @@ from segment_lib.errors import ConfError, UsageError
 
 CLOCK = Clock(date(2026, 3, 31), ZoneInfo("Europe/Berlin"))
 NAMES = Catalogue(
-    event_types={"page_viewed": {}}, customer_fields={"points": Type.INTEGER, "seen": Type.TIMESTAMP, "tags": Type.TEXTS},
+    event_types={"page_viewed": {}},
+    customer_fields={"points": Type.INTEGER, "seen": Type.TIMESTAMP, "tags": Type.TEXTS},
     order_statuses=("paid", "cancelled"), purchase_statuses=("paid",), lists=("vips",),
 )
 ORDERS_90D = {"ordered": "any", "count": True, "within": "90d"}
 SPENT = {"ordered": "any", "sum": "revenue"}
 SCHEMA = (
-    "customer_id string, country string, email string, registered boolean, points double, seen timestamp, tags array<string>, "
-    "birthday date, orders_90d bigint, spent decimal(18,4), `churn.risk_rate` double, is_loyal boolean, is_customer boolean"
+    "customer_id string, country string, email string, registered boolean, points double, seen timestamp, "
+    "tags array<string>, birthday date, orders_90d bigint, spent decimal(18,4), `churn.risk_rate` double, "
+    "is_loyal boolean, is_customer boolean"
 )
 
 
@@ -114,7 +116,8 @@ def test_percentiles_are_those_of_the_population(frame):
 
 
 def test_everything_missing_is_named_at_once(frame):
-    what = segment("much", anonymous=False, eligible=["push"], limit={"top": 3, "by": {"customer": "points"}}, where=all_of(
+    limit = {"top": 3, "by": {"customer": "points"}}
+    what = segment("much", anonymous=False, eligible=["push"], limit=limit, where=all_of(
         ordered("any", where={"status": "paid"}, within="30d", count={"at_least": 2}),
         visits("any", within={"ago": ["60d", "30d"]}),
         customer("city", is_="Bern"),
@@ -124,7 +127,8 @@ def test_everything_missing_is_named_at_once(frame):
         split("x", 0, 5),
         did("page_viewed"),
     ))
-    few = frame.drop("customer_id", "is_customer").withColumnRenamed("points", "point").withColumn("sms_consent", F.lit(True))
+    few = frame.drop("customer_id", "is_customer").withColumnRenamed("points", "point")
+    few = few.withColumn("sms_consent", F.lit(True))
     with pytest.raises(UsageError) as error:
         what.to_column(few, NAMES, CLOCK, columns={"orders_90d": {"did": "page_viewed", "count": True}})
     said = str(error.value).splitlines()
@@ -132,18 +136,21 @@ def test_everything_missing_is_named_at_once(frame):
     for line in (
         "- number of orders where status is paid, 2026-03-02 to 2026-03-31: say in columns which column holds it "
         "(for: ordered any with status is paid within 30d, count at least 2)",
-        "- number of visits, 2026-01-31 to 2026-03-01: say in columns which column holds it (for: visits with any within ago 60d, 30d)",
-        "- no column 'city'; known: birthday, churn.risk_rate, country, email, is_loyal, orders_90d, point, registered ... and 4 more "
-        "(for: city is Bern)",
-        "- since when a member of loyal: say in columns which boolean column holds the whole condition "
+        "- number of visits, 2026-01-31 to 2026-03-01: say in columns which column holds it "
+        "(for: visits with any within ago 60d, 30d)",
+        "- no column 'city'; known: birthday, churn.risk_rate, country, email, is_loyal, orders_90d, point, registered "
+        "... and 4 more (for: city is Bern)",
+        "- since when a member of loyal: say in columns which boolean column holds the condition "
         "(for: in segment loyal, entered in last 7d)",
         "- no column 'push_consent'; did you mean 'sms_consent'? (for: eligible)",
         "- no column 'points'; did you mean 'point'? (for: points at least percentile 90)",
     ):
         assert line in said, line
     text = str(error.value)
-    for part in ("a sequence: say", "membership of loyal", "percentile 90 of points is relative to all customers", "a limit ranks",
-                 "no column 'customer_id'", "no column 'is_customer'"):
+    for part in (
+        "a sequence: say", "membership of loyal", "percentile 90 of points is relative to all customers",
+        "a limit ranks", "no column 'customer_id'", "no column 'is_customer'",
+    ):
         assert part in text, part
     assert "page_viewed, until" not in text
 
@@ -177,7 +184,7 @@ def test_the_example_of_the_page(spark):
     """The Python of docs/trying.md runs as it stands, and prints what the page says."""
     page = (Path(__file__).parent.parent / "docs" / "trying.md").read_text(encoding="utf-8")
     section = page.split("## `to_column`", 1)[1]
-    code, output = section.split("```python\n", 1)[1].split("```", 1)[0], section.split("```text\n", 1)[1].split("```", 1)[0]
+    code, output = (section.split(f"```{kind}\n", 1)[1].split("```", 1)[0] for kind in ("python", "text"))
     said: list[str] = []
     exec(code, {"spark": spark, "print": lambda *parts: said.append(" ".join(map(str, parts)))})  # noqa: S102
     assert "\n".join(said).strip() == output.strip()

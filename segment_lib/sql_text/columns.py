@@ -1,7 +1,7 @@
 """Spark Columns as SQL text that means the same: what `sql_text` writes its statements with.
 
-The text comes from the very tree that a Column is, so it cannot drift from what a night computes. Every name is quoted and
-every literal is escaped: nothing of a definition ends its own literal. Spark replaces ``${...}`` anywhere in a
+The text comes from the very tree that a Column is, so it cannot drift from what a night computes. Every name is quoted
+and every literal is escaped: nothing of a definition ends its own literal. Spark replaces ``${...}`` anywhere in a
 statement, inside of literals too, so no dollar sign is ever written as itself.
 """
 

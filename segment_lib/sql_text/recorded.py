@@ -1,8 +1,8 @@
 """Frames that write down as SQL what is done with them.
 
 A `RecordedFrame` stands in for a DataFrame in the functions that read inputs and scan them, and does the few operations
-that those use; each is done on the frame inside it, which nobody runs, and noted as a common table expression. So the text
-is made by the same code as the night, step by step.
+that those use; each is done on the frame inside it, which nobody runs, and noted as a common table expression. So the
+text is made by the same code as the night, step by step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JOINS = {
 
 @dataclass(frozen=True)
 class Source:
-    """What stands after FROM: its text, the expressions that it names, the columns that it reads, filters and a tail."""
+    """What stands after FROM: its text, the expressions it names, the columns it reads, filters and a tail."""
 
     sql: str
     inputs: tuple[str, ...] = ()

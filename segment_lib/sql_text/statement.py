@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from segment_lib.plan import EvaluationPlan
 
 _HEAD = (
-    "Spark 4 with Delta; spark.sql.session.timeZone must be UTC. Each table is read at the version that the run pinned; "
-    "erasures are the newest.",
+    "Spark 4 with Delta; spark.sql.session.timeZone must be UTC. Each table is read at the version that the run "
+    "pinned; erasures are the newest.",
 )
 
 
@@ -52,7 +52,8 @@ class RecordingLake(Lake):
             place = f"delta.{quoted(self.path(table))}"
         except ValueError:
             raise UsageError(f"the path of {table} has a sign that cannot stand in an SQL statement") from None
-        return self.book.table(frame, f"{place} VERSION AS OF {version}" if pinned else place, table)  # type: ignore[return-value]
+        sql = f"{place} VERSION AS OF {version}" if pinned else place
+        return self.book.table(frame, sql, table)  # type: ignore[return-value]
 
     def _no_rows(self, table: str) -> DataFrame:
         return self.book.nothing(super()._no_rows(table), table)  # type: ignore[return-value]

@@ -78,9 +78,8 @@ def explain(lake: Lake, history: History, found: Published, customer_id: str) ->
     with _rows(lake, history, found, canonical, needed) as (mine, everyone, names):
         person, rejected = _look(mine, names, tests, values, salts)
         if person is None:
-            raise UsageError(
-                f"no such customer on {found.run.snapshot_date}: neither in customers, nor in events or orders before then"
-            )
+            day = found.run.snapshot_date
+            raise UsageError(f"no such customer on {day}: neither in customers, nor in events or orders before then")
         seen = Found(
             found.clock, *_read(person, tests, values), {salt: int(person[f"b{i}"]) for i, salt in enumerate(salts)},
             names.bounds,
@@ -115,7 +114,7 @@ def _is(lake: Lake, customer_id: str) -> Callable[[Column], Column]:
 def _condition(condition: Condition, found: Published) -> _Part:
     parts = tuple(_condition(part, found) for part in condition.parts()) if condition.key in _HEADINGS else ()
     text = _HEADINGS.get(condition.key) or condition.label()
-    return _Part(text, condition.key, condition.reduce(found.scope()), parts, condition)
+    return _Part(text, condition.key, condition.reduce(found.scope), parts, condition)
 
 
 def _considered(found: Published) -> tuple[_Part, ...]:
@@ -126,7 +125,7 @@ def _considered(found: Published) -> tuple[_Part, ...]:
         ways = []
         for way in dict.fromkeys(segment.eligible):
             alone = segment.model_copy(update={"eligible": (way,), "anonymous": True})
-            ways.append(_Part(_WAYS[way], way, alone.reduce(found.scope()).population, segment=alone))
+            ways.append(_Part(_WAYS[way], way, alone.reduce(found.scope).population, segment=alone))
         eligible = core.any_of(*(way.test for way in ways))
         made.append(_Part("eligible in any of these ways", "any", eligible, tuple(ways)))
     if not segment.anonymous:
@@ -171,10 +170,10 @@ def _look(
         *(bucket_column(salt, names).alias(f"b{i}") for i, salt in enumerate(salts)),
     ).collect()
     person = next((row for row in rows if row["customer_id"] is not None), None)
-    rejected = [
-        f"{row[f'_rows_{source}']} of their rows in {source} do not count: {row[f'_reject_{source}']}"
+    rejected = sorted(
+        f"rows of theirs in {source} that do not count: {row[f'_rows_{source}']} ({row[f'_reject_{source}']})"
         for row in rows for source in _SOURCES if row[f"_reject_{source}"] is not None
-    ]
+    )
     return person, rejected
 
 
@@ -202,16 +201,18 @@ def _limit(everyone: DataFrame, mine: DataFrame, cut: core.Cut, found: Published
         test_column(found.reduced.test, names).alias("member"),
     ).where(F.col("member") & F.col("rank").isNotNull())
     own = mine.select(F.col("customer_id").alias("own_id"), rankable(cut.by, names).alias("own"))
-    before = (F.col("rank") > F.col("own")) | ((F.col("rank") == F.col("own")) & (F.col("customer_id") < F.col("own_id")))
+    smaller = (F.col("rank") == F.col("own")) & (F.col("customer_id") < F.col("own_id"))
+    before = (F.col("rank") > F.col("own")) | smaller
     ahead = ranked.join(F.broadcast(own), before).agg(F.count(F.lit(1)).alias("n")).collect()[0]["n"]
     best = ranked.orderBy(F.col("rank").desc(), "customer_id").limit(cut.top)
     least = best.agg(F.min("value").alias("value"), F.count("value").alias("n")).collect()[0]
     value = seen.values[cut.by]
     holds = value is not None and ahead < cut.top
-    last = f"the last place has {written(_received(least['value'], cut.by.type), found.clock)}"
+    least_value = written(_received(least["value"], cut.by.type), found.clock)
+    asked = f"the last place has {least_value}" if least["n"] == cut.top else "any, as there is room"
     made = (
         Fact("place", "none" if value is None else str(ahead + 1), f"at most {cut.top}", holds),
-        Fact(named(cut.by), written(value, found.clock), last if least["n"] == cut.top else "any, as there is room", holds),
+        Fact(named(cut.by), written(value, found.clock), asked, holds),
     )
     text = f"among the first {cut.top} by {described(cut.by, found.clock)}"
     turn = f"a place {'after' if holds else 'among'} the first {cut.top}"
@@ -232,7 +233,7 @@ def _line(part: _Part, found: Published, seen: Found) -> Line:
         return Line(f"{part.text} (waits for {', '.join(scores)})", part.key, None, identity=positive.fingerprint)
 
     def later(day: date) -> core.Test:
-        scope = found.scope(day)
+        scope = found.scope_on(day)
         if part.condition is not None:
             return part.condition.reduce(scope)
         return part.segment.reduce(scope).population if part.segment is not None else part.test
@@ -300,7 +301,7 @@ def _notes(found: Published, asked_for: str, canonical: str, person: Row, seen: 
         bucket = seen.buckets[holdout.salt]
         inside = bucket < holdout.percent
         notes.append(
-            f"{'held out' if inside else 'not held out'}: bucket {bucket} of 100, of which those below {holdout.percent} "
-            "stay members but are left out of exports and sync"
+            f"{'held out' if inside else 'not held out'}: bucket {bucket} of 100, of which those below "
+            f"{holdout.percent} stay members but are left out of exports and sync"
         )
     return notes

@@ -1,12 +1,12 @@
 """What a condition rests on, in words: the values found, what is asked of them, and what would turn it.
 
-The truths and the values come from Spark; nothing is compared here but whole numbers with whole numbers, to say how many
-more or fewer it would take.
+The truths and the values come from Spark; nothing is compared here but whole numbers with whole numbers, to say how
+many more or fewer it would take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -53,7 +53,7 @@ def tests_of(test: core.Test) -> Iterator[core.Test]:
 
 
 def values_of(test: core.Test) -> Iterator[core.Value]:
-    """The values that an explanation of `test` shows or reckons with, those of the first row in each window included."""
+    """The values that an explanation of `test` shows or reckons with, and the time of the first row in each window."""
     for leaf, _ in leaves_of(test):
         if isinstance(leaf, core.Compare):
             for value in (leaf.value, *(part for part in leaf.literals if isinstance(part, core.Value))):
@@ -96,8 +96,15 @@ def facts(test: core.Test, found: Found, later: Callable[[date], core.Test]) -> 
     for number, (leaf, asked) in enumerate(listed):
         if isinstance(leaf, core.Compare) and leaf.operator == "known" and leaf.value in known and found.truths[leaf]:
             continue
-        made += _facts(leaf, asked, found, lambda day, number=number: list(leaves_of(later(day)))[number][0])
+        made += _facts(leaf, asked, found, lambda day, number=number: _window(list(leaves_of(later(day))), number))
     return _merged(made) if isinstance(test, core.All) else tuple(dict.fromkeys(made))
+
+
+def _window(leaves: Sequence[tuple[core.Test, bool]], number: int) -> Interval:
+    """The window of the aggregate that one of the tests compares; without an end where there is none."""
+    leaf = leaves[number][0] if number < len(leaves) else None
+    value = leaf.value if isinstance(leaf, core.Compare) else None
+    return value.window if isinstance(value, core.Aggregate) else Interval()
 
 
 def _merged(made: Iterable[Fact]) -> tuple[Fact, ...]:
@@ -111,10 +118,10 @@ def _merged(made: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(merged.values())
 
 
-def _facts(leaf: core.Test, asked: bool, found: Found, later: Callable[[date], core.Test]) -> list[Fact]:
+def _facts(leaf: core.Test, asked: bool, found: Found, window: Callable[[date], Interval]) -> list[Fact]:
     holds = found.truths[leaf] is asked
     if isinstance(leaf, core.Compare):
-        return _compared(leaf, asked, holds, found, later)
+        return _compared(leaf, asked, holds, found, window)
     if isinstance(leaf, core.Member):
         since = found.values[core.Since(leaf.segment)]
         value = "no" if since is None else f"since {since}"
@@ -122,47 +129,52 @@ def _facts(leaf: core.Test, asked: bool, found: Found, later: Callable[[date], c
     if isinstance(leaf, core.Split):
         return [Fact("bucket of 100", str(found.buckets[leaf.salt]), f"{leaf.start} to {leaf.end - 1}", holds)]
     if isinstance(leaf, core.Sequence):
-        counts = [
-            Fact(f"rows that are {tested(rows.where, found.clock)}" if rows.where != core.TRUE else f"any {rows.source}",
-                 written(found.values[count_of(rows)], found.clock), "", holds, days(rows.window, found.clock))
-            for rows in leaf.occurrences
+        words = {True: "found", False: "not found"}
+        return [
+            Fact("sequence", words[found.truths[leaf]], words[asked], holds),
+            *(_step(rows, holds, found) for rows in leaf.occurrences),
         ]
-        return [Fact("sequence", "found" if found.truths[leaf] else "not found", "found" if asked else "not found", holds), *counts]
     if isinstance(leaf, core.IsCustomer):
         return [Fact("stands in customers", "yes" if found.truths[leaf] else "no", "yes" if asked else "no", holds)]
     return []
 
 
+def _step(rows: core.Occurrence, holds: bool, found: Found) -> Fact:
+    """How many rows a step of a sequence has to choose from."""
+    name = f"any {rows.source}" if rows.where == core.TRUE else f"rows that are {tested(rows.where, found.clock)}"
+    return Fact(name, written(found.values[count_of(rows)], found.clock), "", holds, days(rows.window, found.clock))
+
+
 def _compared(
-    leaf: core.Compare, asked: bool, holds: bool, found: Found, later: Callable[[date], core.Test]
+    leaf: core.Compare, asked: bool, holds: bool, found: Found, window: Callable[[date], Interval]
 ) -> list[Fact]:
     words = bound(leaf, found.clock, found.bounds, asked)
-    made = [_fact(leaf.value, words, holds, found, later)]
+    made = [_fact(leaf.value, words, holds, found, window)]
     others = [part for part in leaf.literals if isinstance(part, core.Value)]
     inside = [part for value in (leaf.value, *others) for part in _parts(value) if part not in (leaf.value, *others)]
     return made + [_fact(value, "", holds, found, None) for value in (*others, *inside)]
 
 
 def _fact(
-    value: core.Value, words: str, holds: bool, found: Found, later: Callable[[date], core.Test] | None
+    value: core.Value, words: str, holds: bool, found: Found, window: Callable[[date], Interval] | None
 ) -> Fact:
-    window = days(value.window, found.clock) if isinstance(value, core.Aggregate) else None
+    covered = days(value.window, found.clock) if isinstance(value, core.Aggregate) else None
     first = first_of(value)
     oldest = found.values.get(first) if first is not None else None
-    leaving = None
-    if oldest is not None and later is not None:
-        leaving = _leaving(oldest, found.clock.snapshot_date, lambda day: later(day).value.window)  # type: ignore[attr-defined]
-    return Fact(named(value), written(found.values[value], found.clock), words, holds, window, leaving)
+    gone = None
+    if oldest is not None and window is not None:
+        gone = leaving(oldest, found.clock.snapshot_date, window)
+    return Fact(named(value), written(found.values[value], found.clock), words, holds, covered, gone)
 
 
-def _leaving(oldest: datetime, night: date, window: Callable[[date], Interval]) -> date | None:
+def leaving(oldest: datetime, night: date, window: Callable[[date], Interval]) -> date | None:
     """The first snapshot date whose window begins after `oldest`; None when it never does.
 
     >>> from datetime import UTC
     >>> from zoneinfo import ZoneInfo
     >>> from segment_lib.clock import Step
     >>> moving = lambda day: Clock(day, ZoneInfo("UTC")).last(Step(30, "d"))
-    >>> _leaving(datetime(2026, 3, 3, 12, tzinfo=UTC), date(2026, 3, 31), moving)
+    >>> leaving(datetime(2026, 3, 3, 12, tzinfo=UTC), date(2026, 3, 31), moving)
     datetime.date(2026, 4, 2)
     """
     def left(day: date) -> bool:
@@ -215,8 +227,9 @@ def _changed(test: core.Compare, want: bool, found: Found, several: bool) -> str
             return None
     if isinstance(value, int) and isinstance(first, int) and noun(test.value, 1) and test.operator in _MISSING:
         words = _counted(test.value, value, _MISSING[test.operator](value, first, want))
-        window = f" in {days(test.value.window, found.clock)}" if several and isinstance(test.value, core.Aggregate) else ""
-        return words and words + window
+        if words is not None and several and isinstance(test.value, core.Aggregate):
+            words += f" in {days(test.value.window, found.clock)}"
+        return words
     if isinstance(test.value, core.Call):
         parts = (named(part) for part in _parts(test.value) if not isinstance(part, core.Call))
         return f"another value of {', '.join(dict.fromkeys(parts))}"

@@ -17,8 +17,8 @@ _MARKS = {True: "yes", False: "no", None: "?"}
 class Fact:
     """One value of the customer and what a condition asks of it.
 
-    `days` is the window of an aggregate; `leaves` the snapshot date on which its oldest row will have left it, None when
-    it has none or does not move.
+    `days` is the window of an aggregate; `leaves` the snapshot date on which its oldest row will have left it, None
+    when it has none or does not move.
     """
 
     name: str

@@ -15,7 +15,9 @@ Change = frozenset[str]
 #: So many smallest sets are given at most, and so many sets are tried one by one.
 SHOWN, TRIED = 5, 20_000
 #: What a condition made of others needs of its parts: (key, its truth wanted) -> the parts' truth.
-_OF_ALL = {("all", True): True, ("any", False): False, ("none", True): False, ("not", True): False, ("not", False): True}
+_OF_ALL = {
+    ("all", True): True, ("any", False): False, ("none", True): False, ("not", True): False, ("not", False): True,
+}
 _OF_ONE = {("all", False): False, ("any", True): True, ("none", False): True}
 
 
@@ -43,7 +45,8 @@ def _changes(line: Line, want: bool) -> list[Change]:
         return [] if line.fixed else [frozenset({line.identity})]
     if (line.key, want) in _OF_ALL:
         each = [_changes(part, _OF_ALL[line.key, want]) for part in line.parts]
-        return _least(frozenset().union(*one) for one in product(*(ways[:SHOWN] for ways in each if ways != [frozenset()])))
+        needed = [ways[:SHOWN] for ways in each if ways != [frozenset()]]
+        return _least(frozenset().union(*one) for one in product(*needed))
     return _least(change for part in line.parts for change in _changes(part, _OF_ONE[line.key, want]))
 
 
@@ -58,7 +61,7 @@ def _least(changes: Iterable[Change]) -> list[Change]:
 
 
 def _tried(root: Line, want: bool, leaves: dict[str, Line], most: int) -> list[Change]:
-    """Smaller sets, which exist only where conditions depend on each other: the few that can be are tried one by one."""
+    """Smaller sets, which exist only where conditions depend on each other: the few that can be are tried in turn."""
     if len(leaves) == sum(1 for _ in root.leaves()):
         return []
     free = [identity for identity, leaf in leaves.items() if not leaf.fixed]
