@@ -323,3 +323,9 @@ def test_the_ends_of_the_calendar_are_no_fault(text):
 def test_a_length_of_time_has_a_limit(text):
     (issue,) = issues(text)
     assert "is longer than 1000 years" in issue
+
+
+def test_entries_are_not_ranked():
+    """Dates of entry exist only while members are decided, when percentiles are settled already."""
+    assert any("a percentile compares a customer with others" in issue
+               for issue in issues("where: {segment: other, entered: {at_least: {percentile: 9}}}"))

@@ -23,7 +23,8 @@ class InSegment(Condition):
     """Member of another segment tonight, optionally by when the customer entered it.
 
     `entered` compares the snapshot date of entry. `member_for` is the time between that date and tonight's: whoever enters
-    tonight has been a member for none. Inactive and static segments are what was last published of them. ``not: {segment: x}`` includes those x never considered.
+    tonight has been a member for none. Inactive and static segments are what was last published of them.
+    ``not: {segment: x}`` includes those x never considered.
 
     ```yaml
     segment: loyal
@@ -46,7 +47,7 @@ class InSegment(Condition):
         tests: list[core.Test] = [core.Member(self.segment)]
         since = core.Since(self.segment)
         if self.entered:
-            tests.append(self.entered.reduce(since, scope.at("entered")))
+            tests.append(self.entered.reduce(since, scope.at("entered"), in_row=True))
         tonight = scope.clock.start_of(scope.clock.snapshot_date)
         for name, step in self.member_for.bounds() if self.member_for else ():
             edge = scope.clock.move(tonight, step)
