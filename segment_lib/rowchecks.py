@@ -305,10 +305,6 @@ def factor(currency: Column, at: Column, settings: Settings) -> Column:
     return known
 
 
-def _converted(money: Column, rate: Column) -> Column:
-    return (money * rate).try_cast("decimal(18,4)")
-
-
 def _converted(fields: Sequence[Field], settings: Settings) -> dict[str, Column]:
     """An order's money in the tenant's currency; `currency` keeps saying what the customer paid in."""
     kinds = {field.name: field.kind for field in fields}
