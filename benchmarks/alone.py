@@ -49,6 +49,6 @@ def _holds_for_nobody(node: core.Test) -> bool:
     if isinstance(node, core.Const):
         return node.truth
     if isinstance(node, core.Compare):
-        counted = isinstance(node.value, core.Feature) and node.value.function in ("count", "sum", "distinct")
+        counted = isinstance(node.value, core.Aggregate) and node.value.never_missing
         return counted and (node.operator == "known" or _ORDERS[node.operator](0, node.literals[0]))
     return False

@@ -114,9 +114,8 @@ def _customers(plan: EvaluationPlan, files: Files) -> str:
 def _joined(plan: EvaluationPlan) -> str:
     """Customers who had signed up by then, and ids seen in events or orders that customers lacks."""
     fields = "".join(f", customer_{column.name}" for column in plan.customer_fields)
-    zero = ("count", "sum", "distinct")
     features = "".join(
-        f", coalesce({feature.name}, 0) AS {feature.name}" if feature.function in zero else f", {feature.name}"
+        f", coalesce({feature.name}, 0) AS {feature.name}" if feature.never_missing else f", {feature.name}"
         for feature in plan.features
     )
     return (

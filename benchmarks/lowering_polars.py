@@ -39,7 +39,7 @@ def memberships(plan: EvaluationPlan, files: Files) -> pl.LazyFrame:
     rows = rows.join(frames["lists"], on="customer_id", how="left").filter(~_false_if_null(pl.col("_later")))
     rows = rows.with_columns(
         _false_if_null(pl.col("_known")),
-        *(pl.col(f.name).fill_null(0) for f in plan.features if f.function in ("count", "sum", "distinct")),
+        *(pl.col(f.name).fill_null(0) for f in plan.features if f.never_missing),
     )
     for _, level in groupby(sorted(plan.segments, key=lambda planned: planned.level), key=lambda p: p.level):
         rows = rows.with_columns(**{p.id: _false_if_null(test(p.reduced.test)) for p in level})

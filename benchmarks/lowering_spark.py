@@ -27,7 +27,7 @@ def members(plan: EvaluationPlan, lake: Lake, used_rows: bool) -> DataFrame:
             rows = rows.join(_source(source, plan, lake, used_rows), "customer_id", how)
     filled = {
         feature.name: F.coalesce(feature.name, F.lit(0)) for feature in plan.features
-        if feature.function in ("count", "sum", "distinct")
+        if feature.never_missing
     }
     rows = rows.where(~F.coalesce("later", F.lit(False))).withColumns(
         {"known": F.coalesce("known", F.lit(False)), **filled}

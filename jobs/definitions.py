@@ -112,10 +112,10 @@ def plan(job: Job, as_of: AsOf = None) -> None:
     with job.lake(settings) as lake:
         history = read_history(lake)
         work = prepare(lake, definitions, history, day, job.now)
-        planned = night.planned(work, static.sort(work, history), settings).to_dict()
-        read = {"customers", *(feature["source"] for feature in planned["features"])}
+        plan = night.planned(work, static.sort(work, history), settings)
+        read = {"customers", *plan.sources}
         rows = {table: lake.read(table, version).count() for table, version in work.pins.items() if table in read}
-    planned |= {"rows_to_read": rows, "input_versions": dict(work.pins), "broken": dict(work.definitions.broken)}
+    planned = plan.to_dict() | {"rows_to_read": rows, "input_versions": dict(work.pins), "broken": dict(work.definitions.broken)}
     held = [{"segment": name, "reason": "inactive or frozen: its members are copied"} for name in planned["fixed"]]
     held += [{"segment": name, "reason": why} for name, why in planned["stalled"].items()]
     job.show(

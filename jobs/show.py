@@ -34,9 +34,7 @@ def segments(
 
     with job.lake(job.settings()) as lake:
         history = read_history(lake)
-        run = history.latest if on is None else history.winner(on)
-        if run is None:
-            raise UsageError(f"{on} is not published" if on else "nothing is published yet; seglake run publishes")
+        run = history.published(on)
         numbers = metrics.of_run(lake, history, run)
         known = definitions_log.read(lake, run)
     rows = [_row(definition, numbers.get(name)) for name, definition in known.items()]

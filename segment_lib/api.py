@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from segment_lib.definition import Segment
     from segment_lib.preview import Preview
-    from segment_lib.runs import History, RunRecord
+    from segment_lib.runs import History
     from segment_lib.storage import Lake
     from segment_lib.why import Why
 
@@ -80,7 +80,7 @@ class Tenant:
         from segment_lib import definitions_log, rebuild
 
         lake, history = self._open()
-        run = _winner(history, date)
+        run = history.published(date)
         members = _without_erased(lake, rebuild.members(lake, history, run)).where(F.size("segments") > 0)
         if segment is None:
             return members
@@ -101,7 +101,7 @@ class Tenant:
         from segment_lib.definition import Segment
 
         lake, history = self._open()
-        run = _winner(history, date)
+        run = history.published(date)
         members = self.customers(segment, run.snapshot_date)
         definition = Segment.from_json(definitions_log.read(lake, run)[segment].definition)
         if definition.holdout is None:
@@ -139,7 +139,7 @@ class Tenant:
         from pyspark.sql import functions as F
 
         lake, history = self._open()
-        run = _winner(history, date)
+        run = history.published(date)
         mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
         return lake.read("segments").where(mine).drop("run_id")
 
@@ -177,7 +177,7 @@ class Tenant:
         from segment_lib import published, why
 
         lake, history = self._open()
-        return why.explain(lake, history, published.find(lake, _winner(history, date), segment), customer)
+        return why.explain(lake, history, published.find(lake, history.published(date), segment), customer)
 
     def sql(self, segment: str, date: date | None = None) -> str:
         """One SQL statement that gives the members of a segment on a published date, by default the last.
@@ -188,18 +188,7 @@ class Tenant:
         from segment_lib import published, sql_text
 
         lake, history = self._open()
-        return sql_text.statement(lake, history, published.find(lake, _winner(history, date), segment))
-
-
-def _winner(history: History, day: date | None) -> RunRecord:
-    if not history.dates:
-        raise UsageError("nothing is published yet; seglake run publishes")
-    run = history.latest if day is None else history.winner(day)
-    if run is None:
-        raise UsageError(
-            f"{day} is not published; {len(history.dates)} dates are, from {history.dates[0]} to {history.dates[-1]}"
-        )
-    return run
+        return sql_text.statement(lake, history, published.find(lake, history.published(date), segment))
 
 
 def _counting(

@@ -19,26 +19,14 @@ from collections.abc import Callable, Iterator
 from keyword import iskeyword
 from typing import Any
 
-from pydantic import ValidationError
-
 from segment_lib.conditions import REGISTRY, Condition
-from segment_lib.definition.faults import faults_of
+from segment_lib.definition.faults import validated
 from segment_lib.definition.segment import Segment
-from segment_lib.errors import ConfError, Issue
-from segment_lib.strict_yaml import spell
 
 
 def segment(segment_id: str, **options: Any) -> Segment:
     """A segment; `options` are the keys of its file. Raises ConfError with every fault."""
-    return _validated(Segment, {"id": segment_id, **options}, segment_id)
-
-
-def _validated(model: Any, raw: dict[str, Any], name: str) -> Any:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        faults = faults_of(error, raw, model)
-        raise ConfError(Issue(name, 1, spell(fault.path), fault.message, fault.hint) for fault in faults) from None
+    return validated(Segment, {"id": segment_id, **options}, segment_id)
 
 
 def _builder(condition: type[Condition]) -> Callable[..., Condition]:
@@ -46,7 +34,7 @@ def _builder(condition: type[Condition]) -> Callable[..., Condition]:
 
     def build(*values: Any, **options: Any) -> Condition:
         raw = condition.from_python(*values, **options)
-        return _validated(condition, {key.removesuffix("_"): part for key, part in raw.items()}, condition.key)
+        return validated(condition, {key.removesuffix("_"): part for key, part in raw.items()}, condition.key)
 
     build.__name__ = build.__qualname__ = condition.python_name or _python(condition.key)
     build.__doc__ = inspect.cleandoc(condition.__doc__ or "").partition("\n")[0]

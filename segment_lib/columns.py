@@ -7,10 +7,10 @@ ever parsed as SQL.
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-import operator
 from functools import reduce
 from operator import and_, or_
 from typing import Any
@@ -83,7 +83,7 @@ def _compare(test: core.Compare, names: Names) -> Column:
         return value.isNotNull()
     if test.literals and isinstance(test.literals[0], core.Value):
         other = test.literals[0]
-        sides = [_alike(side, kind, test, names) for side, kind in ((value, test.value.type), (value_column(other, names), other.type))]
+        sides = (_alike(test.value, other, names), _alike(other, test.value, names))
         return F.coalesce(_WITH_VALUE[test.operator](*sides), F.lit(False))
     literals = [
         names.bounds[test.value, literal] if isinstance(literal, core.Percentile) else literal
@@ -94,14 +94,14 @@ def _compare(test: core.Compare, names: Names) -> Column:
     return F.coalesce(_OPERATORS[test.operator](value, literals, test.value.type, names), F.lit(False))
 
 
-def _alike(side: Column, kind: Type, test: core.Compare, names: Names) -> Column:
+def _alike(side: core.Value, other: core.Value, names: Names) -> Column:
     """One side of a comparison of two values, in a type that both sides share."""
-    kinds = {test.value.type, test.literals[0].type}  # type: ignore[union-attr]
-    if kind.is_number:
-        return side.cast(_EXACT)
-    if kinds == {Type.DATE, Type.TIMESTAMP} and kind is Type.DATE:
-        return F.to_utc_timestamp(side.cast("timestamp"), names.zone)
-    return side
+    column = value_column(side, names)
+    if side.type.is_number:
+        return column.cast(_EXACT)
+    if side.type is Type.DATE and other.type is Type.TIMESTAMP:
+        return F.to_utc_timestamp(column.cast("timestamp"), names.zone)
+    return column
 
 
 def _any_line(test: core.AnyLine, names: Names) -> Column:

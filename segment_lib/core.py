@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import ClassVar
 
 from segment_lib.catalogue import Type
@@ -33,7 +34,7 @@ class Node:
             value = getattr(self, part.name)
             yield from (item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Node))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Twelve hex digits made of the content, the same in every run in which the content is the same."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
@@ -100,6 +101,11 @@ class Aggregate(Value):
     def name(self) -> str:
         """The column that carries it."""
         return f"{self.source}_{self.function}_{self.fingerprint}"
+
+    @property
+    def never_missing(self) -> bool:
+        """Whether it is 0 of nothing; the others are missing then."""
+        return self.function in ("count", "sum", "distinct", "periods")
 
 
 @dataclass(frozen=True)
@@ -239,6 +245,8 @@ class Compare(Test):
         "contains_case", "starts_with_case", "ends_with_case", "matches", "anniversary", "anniversary_no_29_feb",
         "has_any", "has_all",
     )
+    #: What holds of a value that is there, exactly when the other does not.
+    OPPOSITE: ClassVar = {"lt": "ge", "ge": "lt", "le": "gt", "gt": "le"}
 
     def children(self) -> Iterator[Node]:
         yield self.value
@@ -360,6 +368,15 @@ TRUE, FALSE = Const(True), Const(False)
 def scores_of(nodes: Iterable[Node]) -> tuple[str, ...]:
     """The names of the scores that are read."""
     return tuple(sorted({node.name for node in nodes if isinstance(node, Field) and node.source == "scores"}))
+
+
+def percentiles_of(nodes: Iterable[Node]) -> tuple[tuple[Value, Percentile], ...]:
+    """The distinct relative bounds that are compared with, each with the value that it bounds."""
+    return tuple(dict.fromkeys(
+        (node.value, literal)
+        for node in nodes if isinstance(node, Compare)
+        for literal in node.literals if isinstance(literal, Percentile)
+    ))
 
 
 def all_of(*tests: Test) -> Test:

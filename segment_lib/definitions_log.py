@@ -67,6 +67,11 @@ class Definitions:
     def by_id(self) -> dict[str, Segment]:
         return {segment.id: segment for segment in self.segments}
 
+    @property
+    def references(self) -> dict[str, frozenset[str]]:
+        """What each segment refers to."""
+        return {segment.id: segment.references() for segment in self.segments}
+
     def to_json(self) -> str:
         """The definitions as the log keeps them: a JSON list in order of ids."""
         ordered = sorted(self.segments, key=lambda segment: segment.id)
@@ -109,16 +114,6 @@ def edited(recorded: Definitions, loaded: Loaded, only: Iterable[str]) -> Defini
     merged = recorded.by_id | {name: files[name] for name in wanted}
     broken = {name: why for name, why in recorded.broken.items() if name not in wanted}
     return Definitions(tuple(merged[name] for name in sorted(merged)), broken)
-
-
-def dependants(segments: Iterable[Segment], names: Iterable[str]) -> frozenset[str]:
-    """`names` and every segment that refers to one of them, directly or through others."""
-    found, segments = set(names), tuple(segments)
-    while True:
-        more = {segment.id for segment in segments if segment.references() & found} - found
-        if not more:
-            return frozenset(found)
-        found |= more
 
 
 def _state(

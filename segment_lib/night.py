@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 
 from segment_lib import definitions_log, evaluate, gates, metrics, rebuild, snapshot, static
 from segment_lib.clock import Clock
+from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, DefinitionState
 from segment_lib.gates import Facts
 from segment_lib.metrics import EVERYONE, Totals
@@ -164,7 +165,7 @@ def _states(
     segments = work.definitions.segments
     unresolved = [segment.id for segment in segments if segment.references() - work.definitions.by_id.keys()]
     unresolved += [name for name, row in work.held_before.items() if row.state is DefinitionState.SET_ASIDE]
-    aside = definitions_log.dependants(segments, unresolved) | (plan.stalled.keys() - pending.stalled.keys())
+    aside = dependants(unresolved, work.definitions.references) | (plan.stalled.keys() - pending.stalled.keys())
     states = {
         name: (DefinitionState.SET_ASIDE if name in aside else DefinitionState.WAITING, why)
         for name, why in plan.stalled.items()

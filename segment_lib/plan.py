@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -15,6 +16,7 @@ from segment_lib import core
 from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock
 from segment_lib.definition import canonical
+from segment_lib.definition.references import dependants
 from segment_lib.definition.segment import Reduced, Segment
 from segment_lib.language.scope import Scope
 
@@ -53,33 +55,34 @@ class EvaluationPlan:
         for planned in self.segments:
             yield from planned.reduced.walk()
 
-    @property
+    @cached_property
     def features(self) -> tuple[core.Aggregate, ...]:
         """The distinct features, by source and name."""
         found = {node for node in self.nodes() if isinstance(node, core.Aggregate)}
         return tuple(sorted(found, key=lambda feature: (feature.source, feature.name)))
 
-    @property
+    @cached_property
     def customer_fields(self) -> tuple[core.Field, ...]:
         """The distinct customer columns that predicates read."""
         found = {node for node in self.nodes() if isinstance(node, core.Field) and node.source == "customers"}
         return tuple(sorted(found, key=lambda column: column.name))
 
-    @property
+    @cached_property
     def sequences(self) -> tuple[core.Sequence, ...]:
         """The distinct sequences, by name."""
         found = {node for node in self.nodes() if isinstance(node, core.Sequence)}
         return tuple(sorted(found, key=lambda sequence: sequence.name))
 
-    @property
+    @cached_property
     def percentiles(self) -> tuple[tuple[core.Value, core.Percentile], ...]:
         """The distinct relative bounds, each with the value that it bounds."""
-        found = {
-            (node.value, literal): None
-            for node in self.nodes() if isinstance(node, core.Compare)
-            for literal in node.literals if isinstance(literal, core.Percentile)
-        }
-        return tuple(found)
+        return core.percentiles_of(self.nodes())
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """The sources, besides customers, whose rows the definitions ask about."""
+        steps = (rows.source for sequence in self.sequences for rows in sequence.occurrences)
+        return frozenset((*(feature.source for feature in self.features), *steps))
 
     @property
     def held(self) -> frozenset[str]:
@@ -144,7 +147,7 @@ def build_plan(
     hashes = _effective_hashes(order, by_id)
     fixed = frozenset(fixed & by_id.keys()) | {segment.id for segment in segments if segment.status == "inactive"}
     if only is not None:
-        touched = _dependents(frozenset(only), references)
+        touched = dependants(only, references)
         fixed = fixed | (by_id.keys() - touched - (stalled or {}).keys())
     scope = Scope(catalogue, clock, frozenset(by_id))
     reduced = {name: by_id[name].reduce(scope) for name in order if name not in fixed}
@@ -187,13 +190,3 @@ def _close(reasons: Mapping[str, str], references: Mapping[str, frozenset[str]])
             closed[name] = f"{reasons[chains[name][-1]]} ({' -> '.join(chains[name])})"
             waiting.append(name)
     return closed
-
-
-def _dependents(ids: frozenset[str], references: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """These segments and whoever refers to them, however far."""
-    found = set(ids)
-    while True:
-        more = {name for name, refs in references.items() if refs & found} - found
-        if not more:
-            return frozenset(found)
-        found |= more

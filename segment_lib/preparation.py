@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from segment_lib import definitions_log, logs
+from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, Definitions, DefinitionState
 from segment_lib.errors import InputError, SeglakeError, UsageError
 from segment_lib.runs import History, RunRecord, details, request_of
@@ -119,7 +120,7 @@ def _some(
     winner = details(lake, winner)
     recorded = Definitions.from_json(winner.definitions, winner.noted("broken"))
     definitions = definitions_log.edited(recorded, loaded, only)
-    recomputed = definitions_log.dependants(definitions.segments, only)
+    recomputed = dependants(only, definitions.references)
     return Preparation(
         day, definitions, winner.inputs, winner.pinned_at, base, listed, request_of(only), copied=winner,
         copied_listed=definitions_log.read(lake, winner), asked=only, recomputed=recomputed, models=winner.models,

@@ -54,13 +54,14 @@ def write(lake: Lake, night: Night, history: History) -> Written:
 
 def _write_exposures(lake: Lake, night: Night, history: History) -> None:
     """The first nights of held-out members; those of copied segments come with them."""
-    if not night.holdouts and night.copied is None:
+    carried = night.copied is not None and lake.exists("holdouts")
+    if not (night.holdouts or carried):
         return
     stored = lake.read("holdouts")
     earlier = [run.run_id for run in history.winners() if run.snapshot_date < night.stamp.snapshot_date]
     known = stored.where(F.col("run_id").isin(earlier))
     rows = holdouts.first_exposures(night.decided, night.holdouts, known, night.stamp) if night.holdouts else None
-    if night.copied is not None and night.computed is not None:
+    if carried and night.copied is not None and night.computed is not None:
         theirs = stored.where((F.col("run_id") == night.copied.run_id) & ~F.col("segment_id").isin(list(night.computed)))
         copied = theirs.withColumn("run_id", F.lit(night.stamp.run_id))
         rows = copied if rows is None else rows.unionByName(copied)

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from segment_lib.errors import UsageError
 from segment_lib.tables import OUTPUTS, ddl
 
 if TYPE_CHECKING:
@@ -124,6 +125,16 @@ class History:
     def winner(self, day: date) -> RunRecord | None:
         """The run that counts for a date."""
         return self._winners.get(day)
+
+    def published(self, day: date | None = None) -> RunRecord:
+        """The run that counts for a date, by default for the last; raises UsageError where none does."""
+        if not self.dates:
+            raise UsageError("nothing is published yet; seglake run publishes")
+        run = self.latest if day is None else self.winner(day)
+        if run is None:
+            known = f"{len(self.dates)} dates are, from {self.dates[0]} to {self.dates[-1]}"
+            raise UsageError(f"{day} is not published; {known}")
+        return run
 
     def base(self, day: date) -> RunRecord | None:
         """The winner of the latest published date before `day`: what that day's changes are measured from."""

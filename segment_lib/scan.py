@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib import core
-from segment_lib.clock import Clock, Interval
+from segment_lib.clock import Interval
 from segment_lib.columns import Names, feature_column, test_column
 from segment_lib.plan import SOURCES, EvaluationPlan
 from segment_lib.sequences import rows_of_source, sequence_column
@@ -35,7 +35,8 @@ class Scan:
 
     `customers` is the staged frame, one row per id: ``customer_id``, ``_known`` (stands in customers), ``_evaluated``,
     ``_has_new``, ``_has_late``, the totals for metrics, one column per feature (`Aggregate.name`), sequence (whether it
-    was found) and customer field (``customer_NAME``). `faults` names the segments whose data could not be read as declared, each with the reason.
+    was found) and customer field (``customer_NAME``). `faults` names the segments whose data could not be read as
+    declared, each with the reason.
     """
 
     customers: DataFrame
@@ -282,9 +283,9 @@ def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
 
 
 def _filled(feature: core.Aggregate) -> Column:
-    """Counts and sums of nothing are 0; the others stay missing."""
+    """What is never missing is 0 for who has no rows."""
     column = F.col(feature.name)
-    return F.coalesce(column, F.lit(0)) if feature.function in ("count", "sum", "distinct", "periods") else column
+    return F.coalesce(column, F.lit(0)) if feature.never_missing else column
 
 
 def _found(sequence: core.Sequence, plan: EvaluationPlan) -> Column:

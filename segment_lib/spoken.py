@@ -30,7 +30,6 @@ _OPERATORS = {
     "has_any": "has any of", "has_all": "has all of",
 }
 _OF_TIMES = {"lt": "before", "le": "not after", "gt": "after", "ge": "not before"}
-_OPPOSITE = {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt"}
 
 
 def written(value: Any, clock: Clock) -> str:
@@ -165,8 +164,8 @@ def bound(compare: core.Compare, clock: Clock, bounds: Bounds | None = None, ask
     operator = compare.operator
     if operator == "known":
         return "known" if asked else "missing"
-    if not asked and operator in _OPPOSITE:
-        opposite = bound(replace(compare, operator=_OPPOSITE[operator]), clock, bounds)
+    if not asked and operator in core.Compare.OPPOSITE:
+        opposite = bound(replace(compare, operator=core.Compare.OPPOSITE[operator]), clock, bounds)
         # A count is never missing, and neither is a sum.
         return opposite if noun(compare.value, 1) else f"{opposite}, or missing"
     if operator.startswith("anniversary"):

@@ -12,7 +12,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -23,14 +22,13 @@ from segment_lib.clock import Clock
 from segment_lib.columns import Names, test_column
 from segment_lib.conditions import Condition
 from segment_lib.definition import Segment
-from segment_lib.definition.faults import faults_of
-from segment_lib.errors import ConfError, Issue, UsageError, nearest
+from segment_lib.definition.faults import refuse, validated
+from segment_lib.errors import UsageError, nearest
 from segment_lib.language.measure import Measure
-from segment_lib.language.scope import Fault, Scope
+from segment_lib.language.scope import Scope
 from segment_lib.ranks import exact_percentiles
 from segment_lib.rowchecks import blank_to_null
 from segment_lib.spoken import described, named
-from segment_lib.strict_yaml import spell
 
 #: The column that says whether an id stands in customers, for segments without anonymous visitors.
 IS_CUSTOMER = "is_customer"
@@ -42,8 +40,6 @@ _STORED: dict[Type, tuple[type[T.DataType], ...]] = {
     Type.BOOLEAN: (T.BooleanType,), Type.DATE: (T.DateType,), Type.TIMESTAMP: (T.TimestampType,),
     Type.TEXTS: (T.ArrayType,),
 }
-#: Aggregates of nothing that are 0; a frame that was joined together has null there.
-_ZERO = ("count", "sum", "distinct", "periods")
 Meaning = Measure | Condition | Mapping[str, Any]
 
 
@@ -86,7 +82,7 @@ def to_column(
         raise UsageError("the frame cannot answer this:\n" + "\n".join(f"- {line}" for line in missing))
     _check_zone(mapped, frame)
     names = Names(clock.zone.key, field=lambda column: _column(column, frame.schema), is_customer=IS_CUSTOMER)
-    wanted = list(dict.fromkeys(_percentiles(mapped)))
+    wanted = core.percentiles_of(_nodes(mapped))
     if wanted and population is not None:
         names = dataclasses.replace(names, bounds=exact_percentiles(population, wanted, names))
     return test_column(mapped, names)
@@ -103,12 +99,6 @@ def _conditions(what: Segment | Condition, scope: Scope) -> Iterator[tuple[str, 
     for part in what.where.walk() if isinstance(what, Segment) else what.walk():
         if not list(part.parts()):
             yield part.label(), part.reduce(scope)
-
-
-def _refuse(faults: list[Fault], name: str) -> None:
-    errors = [fault for fault in faults if fault.severity == "error"]
-    if errors:
-        raise ConfError(Issue(name, 1, spell(fault.path), fault.message, fault.hint) for fault in errors)
 
 
 # What the columns hold -----------------------------------------------------------------------------------------------
@@ -128,27 +118,19 @@ def _meanings(columns: Mapping[str, Meaning], frame: DataFrame, scope: Scope) ->
             else:
                 known[test] = column
         else:
-            value = _measure(name, meaning).reduce(inside)
+            measure = meaning if isinstance(meaning, Measure) else validated(Measure, meaning, f"columns[{name!r}]")
+            value = measure.reduce(inside)
             if value is not None:
-                source = _FRAME_OR_ZERO if getattr(value, "function", None) in _ZERO else _FRAME
+                # A frame that was joined together has null where nothing was counted.
+                counted = isinstance(value, core.Aggregate) and value.never_missing
+                source = _FRAME_OR_ZERO if counted else _FRAME
                 known[value] = core.Field(source, name, value.type)
-        _refuse(inside.faults, f"columns[{name!r}]")
+        refuse(inside.faults, f"columns[{name!r}]")
     return known
 
 
 def _named(meaning: Meaning) -> frozenset[str]:
     return _references(meaning) if isinstance(meaning, Condition) else frozenset()
-
-
-def _measure(name: str, meaning: Measure | Mapping[str, Any]) -> Measure:
-    if isinstance(meaning, Measure):
-        return meaning
-    try:
-        return Measure.model_validate(meaning)
-    except ValidationError as error:
-        faults = faults_of(error, meaning, Measure)
-        _refuse([dataclasses.replace(fault, severity="error") for fault in faults], f"columns[{name!r}]")
-        raise
 
 
 def _replaced(node: Any, known: Mapping[core.Node, core.Node]) -> Any:
@@ -178,12 +160,6 @@ def _nodes(node: core.Node) -> Iterator[core.Node]:
             yield from _nodes(part)
 
 
-def _percentiles(test: core.Test) -> Iterator[tuple[core.Value, core.Percentile]]:
-    for node in _nodes(test):
-        if isinstance(node, core.Compare):
-            yield from ((node.value, part) for part in node.literals if isinstance(part, core.Percentile))
-
-
 # What is missing -----------------------------------------------------------------------------------------------------
 
 
@@ -204,7 +180,7 @@ def _missing(test: core.Test, frame: DataFrame, population: DataFrame | None, cl
             yield from _lacking(core.Field(_FRAME, CUSTOMER_ID, Type.TEXT), frame.schema)
         elif isinstance(node, core.IsCustomer):
             yield from _lacking(core.Field(_FRAME, IS_CUSTOMER, Type.BOOLEAN), frame.schema)
-    for value, percentile in _percentiles(test):
+    for value, percentile in core.percentiles_of(_nodes(test)):
         if population is None:
             yield (
                 f"percentile {percentile.percent} of {named(value)} is relative to all customers: give population, a "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from segment_lib.settings import Settings
-
 
 #: Expressions run as they are instead of being compiled first: the same results, and much sooner on a few rows.
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
@@ -38,14 +39,30 @@ def spark(event_log_folder):
     session.stop()
 
 
+@contextmanager
+def configured(spark, **values: str) -> Iterator[None]:
+    """Spark with other settings (`__` stands for a dot) inside, and those of before afterwards."""
+    wanted = {f"spark.{name.replace('__', '.')}": value for name, value in values.items()}
+    before = {name: spark.conf.get(name) for name in wanted}
+    for name, value in wanted.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
+
+
 @pytest.fixture
 def compiled(spark):
     """Spark with generated code, as a night runs."""
-    for name, value in {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in INTERPRETED.items():
-        spark.conf.set(name, value)
+    with configured(spark, sql__codegen__wholeStage="true", sql__codegen__factoryMode="FALLBACK"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def as_planned(spark):
+    """Few rows and many queries: plans as they stand beat adapted ones."""
+    with configured(spark, sql__adaptive__enabled="false"):
+        yield
 
 
 @pytest.fixture

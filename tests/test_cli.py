@@ -12,8 +12,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from commands import invoked, result, seglake
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from jobs import runner
 from jobs.cli import app
@@ -29,18 +29,6 @@ NAMES = {
     "doctor", "demo", "preview", "ready", "import", "why", "sql",
 }
 LAST = date(2026, 3, 31)
-
-
-def seglake(*arguments: object, code: int = EXIT_OK) -> str:
-    """Runs a command in this process and returns what it printed on stdout."""
-    said = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert said.exit_code == code, said.output
-    return said.stdout
-
-
-def result(*arguments: object, code: int = EXIT_OK) -> dict:
-    """The JSON that a command prints."""
-    return json.loads(seglake(*arguments, "--json", code=code))
 
 
 @pytest.fixture
@@ -170,12 +158,12 @@ def test_the_date_is_yesterday_where_the_tenant_is():
 
 
 def test_errors_become_one_log_line_and_no_traceback(project):
-    said = CliRunner().invoke(app, ["run", "--conf", "nowhere"])
+    said = invoked("run", "--conf", "nowhere", code=EXIT_USAGE)
     (line,) = said.stderr.splitlines()
     found = json.loads(line)
     assert (found["level"], found["logger"], found["context"]) == ("ERROR", "seglake.job", {"exit_code": "2"})
     assert said.stdout == "" and "exception" not in found
-    debugged = json.loads(CliRunner().invoke(app, ["run", "--conf", "nowhere", "--debug"]).stderr)
+    debugged = json.loads(invoked("run", "--conf", "nowhere", "--debug", code=EXIT_USAGE).stderr)
     assert debugged["exception"]["class"] == "UsageError" and debugged["exception"]["stacktrace"]
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from commands import invoked, seglake
 from import_cases import (
     AMOUNTS, CARTS, KLAVIYO_FILTERS, KLAVIYO_METRICS, PEOPLE, POSTHOG_BEHAVIOURS, POSTHOG_OPERATORS, REASONS, REFUSED,
     SEGMENT_COMPARISONS, SEGMENT_FUNNELS, SEGMENT_REDUCERS, VIEWS, behaviour, filtered, klaviyo, metric, people, person,
@@ -20,13 +21,11 @@ from import_cases import (
 )
 from oracle import Data, members
 from strategies import CATALOGUE, CUSTOM, customer, order
-from typer.testing import CliRunner
 from worked_cases import BERLIN, DAY, at
 
-from jobs.cli import app
 from jobs.importing import Origin
 from segment_lib.definition.load import load_texts
-from segment_lib.errors import EXIT_OK, EXIT_USAGE, ConfError, UsageError
+from segment_lib.errors import EXIT_USAGE, ConfError, UsageError
 from segment_lib.importers import SOURCES, check, read_names, translate
 from segment_lib.importers.names import Names
 from segment_lib.importers.segment_query import Chain, Junction, parse_query
@@ -425,40 +424,33 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-def seglake(*arguments: object, code: int = EXIT_OK) -> str:
-    said = CliRunner().invoke(app, ["import", *map(str, arguments)], catch_exceptions=False)
-    assert said.exit_code == code, said.output
-    return said.stdout
-
-
 def test_the_command_writes_what_it_can_and_tells_the_rest(project):
     (project / "cohorts.json").write_text(json.dumps({"results": [
         json.loads(posthog(behaviour("performed_event", key="page viewed"))) | {"name": "Views"},
         json.loads(posthog(person("shoe", "exact", "42"))) | {"id": 2, "name": "Shoes"},
         json.loads(posthog({"type": "cohort", "key": "id", "value": 2})) | {"id": 3, "name": "Leans"},
     ]}), encoding="utf-8")
-    said = json.loads(seglake("cohorts.json", "--from", "posthog", "--json", code=EXIT_USAGE))
+    said = json.loads(seglake("import", "cohorts.json", "--from", "posthog", "--json", code=EXIT_USAGE))
     assert not said["ok"] and [entry["file"] for entry in said["imported"]] == ["conf/segments/views.yaml"]
     assert said["imported"][0]["differences"][0]["place"] == "$.results[0].filters.properties.values[0]"
     assert [(entry["segment"], len(entry["reasons"])) for entry in said["failed"]] == [("shoes", 1), ("leans", 1)]
     assert [path.name for path in (project / "conf/segments").iterdir()] == ["views.yaml"]
 
-    text = seglake("cohorts.json", "--from", "posthog", code=EXIT_USAGE)
+    text = seglake("import", "cohorts.json", "--from", "posthog", code=EXIT_USAGE)
     assert "conf/segments/views.yaml exists; --force replaces it" in text and "0 imported, 3 not" in text
     (project / "names.yaml").write_text("fields: {shoe: tier}\n", encoding="utf-8")
-    text = seglake("cohorts.json", "--from", "posthog", "--force", "--names", "names.yaml")
+    text = seglake("import", "cohorts.json", "--from", "posthog", "--force", "--names", "names.yaml")
     assert "3 imported" in text and "warning: $.results[0]" in text
     written = sorted(path.name for path in (project / "conf/segments").iterdir())
     assert written == ["leans.yaml", "shoes.yaml", "views.yaml"]
-    again = CliRunner().invoke(app, ["validate"], catch_exceptions=False)
-    assert again.exit_code == EXIT_OK, again.output
+    seglake("validate")
 
 
 def test_the_command_refers_to_segments_that_are_there(project):
     (project / "conf/segments/vip.yaml").write_text("where: {customer: tier, is: gold}\n", encoding="utf-8")
     (project / "names.yaml").write_text('segments: {"9": vip}\n', encoding="utf-8")
     (project / "cohort.json").write_text(posthog({"type": "cohort", "key": "id", "value": 9}), encoding="utf-8")
-    seglake("cohort.json", "--from", "posthog", "--names", "names.yaml", "--out", "elsewhere")
+    seglake("import", "cohort.json", "--from", "posthog", "--names", "names.yaml", "--out", "elsewhere")
     assert "segment: vip" in (project / "elsewhere/tested.yaml").read_text(encoding="utf-8")
 
 
@@ -471,8 +463,7 @@ def test_the_command_refers_to_segments_that_are_there(project):
 ])
 def test_arguments_that_cannot_be_used(project, arguments, expected):
     (project / "latin.json").write_bytes(b'"\xe4"')
-    said = CliRunner().invoke(app, ["import", *arguments], catch_exceptions=False)
-    assert said.exit_code == EXIT_USAGE and expected in said.output
+    assert expected in invoked("import", *arguments, code=EXIT_USAGE).output
 
 
 def test_the_command_offers_every_source():

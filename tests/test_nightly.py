@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import INTERPRETED
 from pyspark.sql import functions as F
 
 from segment_lib import maintenance, nightly, rebuild
@@ -25,13 +26,13 @@ from segment_lib.runs import RunRecord, State, read_history
 from segment_lib.settings import CatalogueSection, GatesSection, RetentionSection, Settings
 from segment_lib.storage import Lake
 
+pytestmark = pytest.mark.usefixtures("as_planned")
+
 ROOT = Path(__file__).parent.parent
 FIRST, SECOND, THIRD = (date(2026, 1, 30) + timedelta(days=number) for number in range(3))
 LONG_AFTER = datetime(2026, 3, 1, tzinfo=UTC)
-QUICK = {
-    "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
+#: How the tests run it (conftest), for a process of its own.
+QUICK = INTERPRETED | {"spark.sql.adaptive.enabled": "false"}
 ORDERS = "order_id string, customer_id string, ordered_at timestamp, status string, revenue int, _loaded_at timestamp"
 CUSTOMERS = "customer_id string, country string, points string, created_at timestamp"
 
@@ -116,17 +117,6 @@ def unlike(one: Shop, other: dict[str, set] | Shop) -> dict[str, set]:
 def adds_up(outcome: RunOutcome, before: RunOutcome) -> bool:
     sizes = {row.segment_id: row.customers for row in before.metrics}
     return all(row.customers == sizes.get(row.segment_id, 0) + row.entered - row.left for row in outcome.metrics)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(spark):
-    """Few rows and many queries: interpreted plans as they stand beat compiled and adapted ones."""
-    before = {name: spark.conf.get(name) for name in QUICK}
-    for name, value in QUICK.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value)
 
 
 @pytest.fixture(scope="module")

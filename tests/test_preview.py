@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from commands import invoked, seglake
 from pyspark.sql import functions as F
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from segment_lib import nightly
 from segment_lib.api import Tenant
 from segment_lib.build import all_of, any_of, customer, did, in_segment, on_list, ordered, score, segment, split
@@ -103,10 +102,6 @@ def test_a_sample_without_members_still_bounds_them_from_above():
 
 FIRST, SECOND = date(2026, 1, 30), date(2026, 1, 31)
 LATER = datetime(2026, 3, 1, tzinfo=UTC)
-QUICK = {
-    "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
 CUSTOMERS = (
     "customer_id string, email string, first_name string, last_name string, country string, points string, "
     "created_at timestamp"
@@ -213,22 +208,14 @@ class Shop:
 
     def invoked(self, *arguments: object, code: int = EXIT_OK) -> Result:
         """The command's output and, on stderr, its log lines."""
-        words = ["preview", *(str(word) for word in arguments), "--conf", self.conf]
-        said = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert said.exit_code == code, said.output
-        return said
+        return invoked("preview", *arguments, "--conf", self.conf, code=code)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick(spark):
-    """Few rows and many queries: interpreted plans as they stand beat compiled and adapted ones."""
-    before = {name: spark.conf.get(name) for name in QUICK}
-    for name, value in QUICK.items():
-        spark.conf.set(name, value)
+def forgotten(spark, as_planned):
+    """What a preview keeps in memory goes when these tests end."""
     yield
     forget(spark)
-    for name, value in before.items():
-        spark.conf.set(name, value)
 
 
 LOYAL = segment("loyal", where=ordered("any", count={"at_least": 3}))
@@ -456,7 +443,7 @@ def test_faults_of_the_file_are_those_that_validate_finds(shop, name):
     issues = json.loads(shop.seglake(file, "--json", code=EXIT_USAGE))["error"]["issues"]
     copy = shop.define(f"conf/segments/{name}", FAULTS[name])
     try:
-        said = CliRunner().invoke(app, ["validate", "--json", "--conf", shop.conf]).stdout
+        said = seglake("validate", "--json", "--conf", shop.conf, code=EXIT_USAGE)
     finally:
         copy.unlink()
     expected = [issue | {"file": str(file)} for issue in json.loads(said)["issues"] if issue["file"].endswith(name)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from commands import result, seglake
 from ready_cases import CASES, DEMO, OFF, bought, crowd, day, did, found
 from strategies import customer, line
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from segment_lib.catalogue import SCORES, Catalogue
 from segment_lib.conf import Conf
 from segment_lib.definition.load import load_texts
@@ -183,16 +181,6 @@ def test_loyals_at_risk_and_churn_candidates_share_out_the_repeat_buyers():
 
 
 # The command -------------------------------------------------------------------------------------------------------
-
-
-def seglake(*arguments: object, code: int = EXIT_OK) -> str:
-    said = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert said.exit_code == code, said.output
-    return said.stdout
-
-
-def result(*arguments: object, code: int = EXIT_OK) -> dict:
-    return json.loads(seglake(*arguments, "--json", code=code))
 
 
 @pytest.fixture

@@ -6,16 +6,17 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 import pytest
 import yaml
 from agreement import segments_of, settings_for, write
+from commands import seglake
+from conftest import configured
 from oracle import members
 from pyspark.sql import functions as F
 from strategies import CATALOGUE, batch
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from segment_lib import nightly, published, sql_text
 from segment_lib.api import Tenant
 from segment_lib.build import all_of, any_of, customer, did, in_segment, not_, ordered, segment, split
@@ -38,15 +39,10 @@ NASTY = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_a_user(spark):
-    """A Spark of the user's own opens tables by path, as it does unless told not to; plans stand as they are."""
-    wanted = {"spark.sql.runSQLOnFiles": "true", "spark.sql.adaptive.enabled": "false"}
-    before = {name: spark.conf.get(name) for name in wanted}
-    for name, setting in wanted.items():
-        spark.conf.set(name, setting)
-    yield
-    for name, setting in before.items():
-        spark.conf.set(name, setting)
+def as_a_user(spark, as_planned):
+    """A Spark of the user's own opens tables by path, as it does unless told not to."""
+    with configured(spark, sql__runSQLOnFiles="true"):
+        yield
 
 
 def ids(spark, text: str) -> set[str]:
@@ -192,17 +188,13 @@ def test_inputs_stay_those_of_the_run(shop, spark):
 
 def test_the_command(shop):
     """The text alone on stdout, so that a shell can hand it on; faults end with 2."""
-    def seglake(*words: str, code: int = 0) -> str:
-        said = CliRunner().invoke(app, ["sql", *words, "--conf", shop.conf], catch_exceptions=False)
-        assert said.exit_code == code, said.output
-        return said.stdout
-
-    assert seglake("strange_0") == shop.sql("strange_0") + "\n"
-    earlier = json.loads(seglake("loyal", "--as-of", "2026-03-30", "--json"))["sql"]
+    printed = partial(seglake, "sql", "--conf", shop.conf)
+    assert printed("strange_0") == shop.sql("strange_0") + "\n"
+    earlier = json.loads(printed("loyal", "--as-of", "2026-03-30", "--json"))["sql"]
     assert earlier.startswith("-- Members of loyal (loyal) on 2026-03-30")
     assert earlier == shop.sql("loyal", date(2026, 3, 30))
-    assert "no segment 'loyl' on 2026-03-31; did you mean 'loyal'" in seglake("loyl", "--json", code=2)
-    assert "2026-01-01 is not published" in seglake("loyal", "--as-of", "2026-01-01", "--json", code=2)
+    assert "no segment 'loyl' on 2026-03-31; did you mean 'loyal'" in printed("loyl", "--json", code=2)
+    assert "2026-01-01 is not published" in printed("loyal", "--as-of", "2026-01-01", "--json", code=2)
 
 
 # Columns as text, alone -----------------------------------------------------------------------------------------------

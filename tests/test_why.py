@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from agreement import segments_of, settings_for, write
+from click.testing import Result
+from commands import invoked
 from oracle import members
 from strategies import CATALOGUE, batch
 from test_one_scan import records_read
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from segment_lib import nightly, published
 from segment_lib.api import Tenant
 from segment_lib.build import (
@@ -28,7 +28,7 @@ from segment_lib.build import (
 from segment_lib.clock import Clock
 from segment_lib.conf import load_settings
 from segment_lib.definition import Loaded
-from segment_lib.errors import EXIT_USAGE, UsageError
+from segment_lib.errors import EXIT_OK, EXIT_USAGE, UsageError
 from segment_lib.runs import read_history
 from segment_lib.settings import Settings
 from segment_lib.storage import Lake
@@ -36,6 +36,8 @@ from segment_lib.why import Why, explain
 from segment_lib.why.facts import leaving
 from segment_lib.why.result import Line
 from segment_lib.why.turning import smallest
+
+pytestmark = pytest.mark.usefixtures("as_planned")
 
 FIRST, SECOND, LEFT = date(2026, 3, 30), date(2026, 3, 31), date(2026, 4, 1)
 CONF = {
@@ -64,14 +66,6 @@ DEFINITIONS = (
     segment("more", where=value({"ordered": "any", "sum": "revenue", "within": "10d"},
                                 more_than={"ordered": "any", "sum": "revenue", "within": {"ago": ["40d", "10d"]}})),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def as_they_stand(spark):
-    """Few rows and many queries: plans as they stand beat adapted ones."""
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
-    yield
-    spark.conf.set("spark.sql.adaptive.enabled", "true")
 
 
 def at(day: int, month: int = 3, hour: int = 11) -> datetime:
@@ -304,10 +298,8 @@ def test_one_scan_and_no_id_in_the_event_log(shop, event_log):
 
 
 def test_the_command(shop, caplog):
-    def seglake(*words: str, code: int = 0):
-        said = CliRunner().invoke(app, [*words, "--conf", str(shop.conf)], catch_exceptions=False)
-        assert said.exit_code == code, said.output
-        return said
+    def seglake(*words: str, code: int = EXIT_OK) -> Result:
+        return invoked(*words, "--conf", shop.conf, code=code)
 
     text = seglake("why", "old-ann", "loyal", "--as-of", "2026-03-31")
     assert "ann is in loyal since 2026-03-30 (Loyal)" in text.stdout and "old-ann" not in text.stderr + caplog.text

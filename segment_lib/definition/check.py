@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -39,21 +38,3 @@ def _around(path: Path) -> Path:
     """Where the event types at `path` have their properties."""
     path = path[:-1] if isinstance(path[-1], int) and path[-2] in ("did", "visits") else path
     return path[:-1] if path[-1] in ("did", "visits") else path
-
-
-def cycle_through(start: str, references: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The shortest chain of references from a segment back to itself; empty when there is none.
-
-    >>> cycle_through("a", {"a": frozenset({"b"}), "b": frozenset({"a"})})
-    ('a', 'b', 'a')
-    """
-    chains: list[tuple[str, ...]] = [(start,)]
-    seen: set[str] = set()
-    for chain in chains:
-        for name in sorted(references.get(chain[-1], ())):
-            if name == start:
-                return (*chain, name)
-            if name not in seen:
-                seen.add(name)
-                chains.append((*chain, name))
-    return ()

@@ -20,14 +20,12 @@ from segment_lib.tables import INPUTS
 #: A comparison of the value at hand: operator, literals, and whether it must hold or must not.
 Constraint = tuple[str, tuple[Any, ...], bool]
 
-#: What holds of a value that is there, exactly when the other does not.
-OPPOSITE = {"lt": "ge", "ge": "lt", "le": "gt", "gt": "le"}
+_OPPOSITE = core.Compare.OPPOSITE
 #: The operators that are understood here.
 UNDERSTOOD = frozenset({
     "known", "eq", "in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with", "contains_case",
     "starts_with_case", "ends_with_case", "matches", "anniversary", "anniversary_no_29_feb", "has_any", "has_all",
 })
-_NEVER_MISSING = ("count", "sum", "distinct")
 _DAYS = frozenset(
     month * 100 + day for month, last in enumerate((31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), 1)
     for day in range(1, last + 1)
@@ -61,13 +59,13 @@ def may_be_missing(value: core.Value) -> bool:
 
     A visitor without a profile lacks every customer field.
     """
-    if isinstance(value, core.Feature):
-        return value.function not in _NEVER_MISSING
+    if isinstance(value, core.Aggregate):
+        return not value.never_missing
     if isinstance(value, core.Field) and value.source in INPUTS and value.source != "customers":
         return value.name not in INPUTS[value.source].required
     if isinstance(value, core.Lines):
         return value.function != "sum"
-    return not isinstance(value, core.Periods)
+    return True
 
 
 def left(value: core.Value, constraints: Sequence[Constraint]) -> Left | None:
@@ -102,16 +100,16 @@ def _ordered(value: core.Value, constraints: Sequence[Constraint]) -> Left | Non
     ranks: list[tuple[str, Decimal, core.Test]] = []
     days = _DAYS
     for operator, literals, positive in constraints:
-        if operator in OPPOSITE and isinstance(literals[0], core.Percentile):
+        if operator in _OPPOSITE and isinstance(literals[0], core.Percentile):
             percentile = literals[0]
-            ranks.append((operator if positive else OPPOSITE[operator], percentile.percent, percentile.population))
+            ranks.append((operator if positive else _OPPOSITE[operator], percentile.percent, percentile.population))
         elif operator.startswith("anniversary"):
             met = _days_between(*literals, leap=operator == "anniversary")
             days = days & met if positive else days - met
         elif operator in ("eq", "in"):
             bounds.among([point(literal, value.type) for literal in literals], positive)
-        elif operator in OPPOSITE and (edge := point(literals[0], value.type)) is not None:
-            bounds.narrow(operator if positive else OPPOSITE[operator], edge)
+        elif operator in _OPPOSITE and (edge := point(literals[0], value.type)) is not None:
+            bounds.narrow(operator if positive else _OPPOSITE[operator], edge)
     if not days or _ranks_clash(ranks):
         return None
     if value.type is Type.DATE and days != _DAYS:

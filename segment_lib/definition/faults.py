@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from segment_lib.conditions import REGISTRY
-from segment_lib.errors import nearest
+from segment_lib.errors import ConfError, Issue, nearest
 from segment_lib.language.comparison import Comparison
 from segment_lib.language.model import tag
 from segment_lib.language.scope import Fault
-from segment_lib.strict_yaml import Path
+from segment_lib.strict_yaml import Path, spell
 
 _WORDS = {
     "bool_type": "true or false is needed here",
@@ -30,6 +30,28 @@ _INNER_KEYS = (
     "of", "share", "type", "where", "from", "to", "salt", "percentile", "sum", "same", "any", "all", "none", "did",
     "did_not", "ordered", "after", "within",
 )
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def validated(model: type[_Model], raw: Any, name: str) -> _Model:
+    """`raw` as a `model`; raises ConfError with every fault, at its place in what is called `name`."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ConfError(_issues(faults_of(error, raw, model), name)) from None
+
+
+def refuse(faults: Iterable[Fault], name: str) -> None:
+    """Raises ConfError with the errors among `faults`, if any, at their places in what is called `name`."""
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise ConfError(_issues(errors, name))
+
+
+def _issues(faults: Iterable[Fault], name: str) -> list[Issue]:
+    return [Issue(name, 1, spell(fault.path), fault.message, fault.hint) for fault in faults]
 
 
 def faults_of(error: ValidationError, raw: Any, model: type[BaseModel]) -> list[Fault]:

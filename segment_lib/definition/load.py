@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from segment_lib.catalogue import Catalogue
-from segment_lib.definition.check import check_segment, cycle_through
+from segment_lib.definition.check import check_segment
 from segment_lib.definition.faults import faults_of
+from segment_lib.definition.references import cycle_faults
 from segment_lib.definition.repair import Repaired, repair
 from segment_lib.definition.segment import Segment
 from segment_lib.errors import ConfError, Issue, nearest
@@ -107,10 +108,7 @@ def load_texts(texts: Mapping[str, str | None], catalogue: Catalogue) -> Loaded:
         note(segment_id, _issues(documents[segment_id], more))
     references = {segment_id: segment.references() for segment_id, segment in parsed.items()}
     for segment_id in parsed:
-        chain = cycle_through(segment_id, references)
-        if chain:
-            message = f"segments refer to each other in a circle: {' -> '.join(chain)}"
-            note(segment_id, [documents[segment_id].issue(("where",), message, "break it at one of them")])
+        note(segment_id, _issues(documents[segment_id], cycle_faults(segment_id, references)))
     segments = tuple(segment for segment_id, segment in sorted(parsed.items()) if segment_id not in broken)
     return Loaded(segments, tuple(sorted(issues)), {key: tuple(found) for key, found in broken.items()}, documents)
 

@@ -13,10 +13,11 @@ from segment_lib import definitions_log, evaluate, metrics, preparation
 from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock
 from segment_lib.definition import Segment
-from segment_lib.definition.check import check_segment, cycle_through
+from segment_lib.definition.check import check_segment
+from segment_lib.definition.faults import refuse
+from segment_lib.definition.references import cycle_faults
 from segment_lib.definitions_log import Definitions, DefinitionState
-from segment_lib.errors import EXIT_PARTIAL, ConfError, Issue, SeglakeError, UsageError, nearest
-from segment_lib.language.scope import Fault
+from segment_lib.errors import EXIT_PARTIAL, SeglakeError, UsageError, nearest
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preview import estimates, masked, sampling
 from segment_lib.preview.estimates import Sample, Sums
@@ -24,7 +25,6 @@ from segment_lib.preview.result import Effect, Preview
 from segment_lib.preview.sampling import Memory, SampledLake
 from segment_lib.runs import History, RunRecord, details, read_history
 from segment_lib.storage import Lake
-from segment_lib.strict_yaml import spell
 
 _MEASURES = ("orders", "gross_revenue", "net_revenue")
 _HELD = (DefinitionState.WAITING, DefinitionState.SET_ASIDE)
@@ -84,7 +84,7 @@ def preview(
     plan = _plan(segment, moment, Clock(moment.day, lake.settings.zone), catalogue, rate)
     if customers * rate > sampling.MOST_KEPT:
         memory = None
-    sampled = _sampled(lake, moment, plan.clock.as_of, rate, memory).reading(_sources(plan))
+    sampled = _sampled(lake, moment, plan.clock.as_of, rate, memory).reading(plan.sources)
     found = evaluate.scan(plan, sampled, moment.pins, "preview", keep=sampling.kept)
     try:
         if segment.id in found.faults:
@@ -117,10 +117,7 @@ def _published(lake: Lake, day: date | None) -> Moment | None:
     history = read_history(lake)
     if not history.dates:
         return None
-    run = history.latest if day is None else history.winner(day)
-    if run is None:
-        first, last = history.dates[0], history.dates[-1]
-        raise UsageError(f"{day} is not published; {len(history.dates)} dates are, from {first} to {last}")
+    run = history.published(day)
     preparation.require(lake, run, f"the inputs of {run.snapshot_date}")
     run = details(lake, run)
     listed = definitions_log.read(lake, run)
@@ -151,12 +148,6 @@ def _sampled(lake: Lake, moment: Moment, as_of: datetime, rate: float, memory: M
     return memory.inputs.get(key, lambda: SampledLake(lake, who, as_of, keep=True))
 
 
-def _sources(plan: EvaluationPlan) -> frozenset[str]:
-    """The sources that the definition reads rows of."""
-    steps = (rows.source for sequence in plan.sequences for rows in sequence.occurrences)
-    return frozenset((*(feature.source for feature in plan.features), *steps))
-
-
 # The definition ------------------------------------------------------------------------------------------------------
 
 
@@ -171,13 +162,7 @@ def _check(segment: Segment, moment: Moment, catalogue: Catalogue) -> None:
             "publish it first" + (f", or mend the name: {hint}" if hint else "")
         )
     faults = check_segment(segment, frozenset(references), catalogue)
-    chain = cycle_through(segment.id, references)
-    if chain:
-        message = f"segments refer to each other in a circle: {' -> '.join(chain)}"
-        faults += (Fault(("where",), message, "break it at one of them"),)
-    errors = [fault for fault in faults if fault.severity == "error"]
-    if errors:
-        raise ConfError(Issue(segment.id, 1, spell(one.path), one.message, one.hint) for one in errors)
+    refuse((*faults, *cycle_faults(segment.id, references)), segment.id)
 
 
 def _plan(
