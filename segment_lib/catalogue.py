@@ -58,10 +58,17 @@ ITEM_FIELDS = {
 #: The scores that the models publish, and their types; conf may add more.
 SCORES = {
     "rfm.recency": Type.INTEGER, "rfm.frequency": Type.INTEGER, "rfm.monetary": Type.DECIMAL,
-    "rfm.r": Type.INTEGER, "rfm.f": Type.INTEGER, "rfm.m": Type.INTEGER, "rfm.group": Type.TEXT,
-    "churn.risk_rate": Type.DECIMAL, "churn.cutoff_days": Type.INTEGER, "churn.status": Type.TEXT,
-    "value.predicted_revenue": Type.DECIMAL, "value.ltv": Type.DECIMAL,
-    "next_order.probability": Type.DECIMAL, "activity.ratio": Type.DECIMAL,
+    "rfm.r": Type.INTEGER, "rfm.f": Type.INTEGER, "rfm.m": Type.INTEGER, "rfm.cell": Type.TEXT,
+    "rfm.group": Type.TEXT,
+    "churn.risk_rate": Type.DECIMAL, "churn.status": Type.TEXT, "churn.silent_days": Type.INTEGER,
+    "churn.at_risk_days": Type.INTEGER, "churn.cutoff_days": Type.INTEGER, "churn.cutoff_date": Type.DATE,
+    "churn.own_gap_days": Type.DECIMAL, "churn.cycle_days": Type.DECIMAL, "churn.season": Type.DECIMAL,
+    "churn.model": Type.TEXT, "churn.scored_on": Type.DATE,
+    "next_order.probability": Type.DECIMAL, "next_order.probability_30": Type.DECIMAL,
+    "next_order.probability_90": Type.DECIMAL, "next_order.probability_365": Type.DECIMAL,
+    "next_order.days": Type.DECIMAL, "activity.ratio": Type.DECIMAL,
+    "value.predicted_orders": Type.DECIMAL, "value.order_value": Type.DECIMAL,
+    "value.predicted_revenue": Type.DECIMAL, "value.ltv": Type.DECIMAL, "value.tier": Type.TEXT,
 }
 
 

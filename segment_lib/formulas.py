@@ -41,7 +41,9 @@ _ARITHMETIC: dict[str, Callable[..., Column]] = {
     "floor": F.floor,
     "ceil": F.ceil,
 }
-_OF_DAYS: dict[str, Callable[[Column], Column]] = {"year": F.year, "month": F.month, "day": F.dayofmonth}
+_OF_DAYS: dict[str, Callable[[Column], Column]] = {
+    "year": F.year, "month": F.month, "day": F.dayofmonth, "date": F.to_date,
+}
 _FUNCTIONS: dict[str, Callable[..., Column]] = {
     "and": and_,
     "or": or_,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from segment_lib.metrics import EVERYONE, Totals
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preparation import Preparation
 from segment_lib.runs import Gate, History, RunRecord
+from segment_lib.scores import Scored, Scorer
 from segment_lib.snapshot import Seen, Stamp
 from segment_lib.static import Statics
 
@@ -63,6 +64,7 @@ class Night:
     pins: Mapping[str, int]
     everyone_known: bool
     rows: Mapping[str, int]
+    scored: Scored | None = None
     copied: RunRecord | None = None
     computed: frozenset[str] | None = None
 
@@ -76,21 +78,25 @@ class Night:
         return tuple(row for row in self.definitions if row.state in HELD_BACK)
 
 
-def planned(work: Preparation, statics: Statics, settings: Settings) -> EvaluationPlan:
-    """The plan of a night."""
-    clock = Clock(work.snapshot_date, settings.zone)
+def planned(
+    work: Preparation, statics: Statics, settings: Settings, scorer: Scorer | None = None
+) -> EvaluationPlan:
+    """The plan of a night; without a scorer, segments that ask for scores wait."""
+    clock, catalogue = Clock(work.snapshot_date, settings.zone), settings.names()
     only = work.asked if work.copied is not None else None
     stalled = {name: row.reason for name, row in work.held_before.items()}
     return build_plan(
-        work.definitions.segments, settings.names(), clock, fixed=statics.fixed, stalled=stalled, only=only
+        work.definitions.segments, catalogue, clock, fixed=statics.fixed, stalled=stalled, only=only,
+        scores=scorer.names if scorer else frozenset(),
+        needed=scorer.features(clock, catalogue) if scorer else (),
     )
 
 
 def compute(
     lake: Lake, work: Preparation, statics: Statics, plan: EvaluationPlan, history: History, run_id: str,
-    accept: Collection[str], step: Step,
+    accept: Collection[str], step: Step, scorer: Scorer | None = None,
 ) -> Night:
-    """Evaluates and compares; the gates have looked, and nothing is written yet."""
+    """Scores, evaluates and compares; the gates have looked, and nothing is written yet."""
     base = work.base
     with step("scan"):
         scan = evaluate.scan(
@@ -98,6 +104,11 @@ def compute(
             base_as_of=base.as_of if base else None, base_at=base.pinned_at if base else None,
         )
     pending, plan = plan, plan.stall(scan.faults)
+    scored = None
+    if scorer is not None:
+        with step("score"):
+            scored = scorer.score(scan.customers.where("_evaluated"), plan.clock, plan.catalogue)
+            scan = replace(scan, customers=scored.customers)
     with step("decide"):
         known = base is None or rebuild.kept(lake, history, base)
         before = rebuild.members(lake, history, base) if base else lake.spark.createDataFrame([], snapshot.MEMBERS)
@@ -134,7 +145,7 @@ def compute(
             if segment.holdout is not None and segment.id in shown
         },
         freezing={name: own for name, own in statics.freezing.items() if name in evaluated},
-        base=base, pins=work.pins, everyone_known=known, rows=rows, copied=work.copied,
+        base=base, pins=work.pins, everyone_known=known, rows=rows, scored=scored, copied=work.copied,
         computed=work.recomputed if work.copied else None,
     )
 

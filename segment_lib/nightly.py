@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -26,6 +26,7 @@ from segment_lib.objects import open_objects
 from segment_lib.plan import EvaluationPlan
 from segment_lib.preparation import Preparation, prepare
 from segment_lib.runs import Gate, History, RunRecord, State, append_record, new_run_id, read_history
+from segment_lib.scores import Scorer
 from segment_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from segment_lib.storage import Lake
 
 _log = logs.logger("nightly")
+#: From a snapshot date, and the models that an earlier run of it recorded, to who gives scores that night.
+Scorers = Callable[[date, Mapping[str, str]], Scorer]
 #: Shows a step while it runs: a job's spinner, or nothing.
 Progress = Callable[[str], AbstractContextManager[None]]
 
@@ -81,6 +84,7 @@ class Options:
     strict: bool = False
     fresh: bool = False
     as_then: bool = False
+    scorers: Scorers | None = None
     code_version: str = ""
     progress: Progress = nullcontext
 
@@ -120,15 +124,16 @@ def run(
     strict: bool = False,
     fresh: bool = False,
     as_then: bool = False,
+    scorers: Scorers | None = None,
     code_version: str = "",
     progress: Progress = nullcontext,
 ) -> RunOutcome:
-    """Runs and publishes one date.
+    """Runs and publishes one date; without `scorers`, segments that ask for scores wait.
 
     Raises GateError when a gate refuses it, UsageError and ConfError before anything is written. Retention and cleaning
     follow; a fault there is logged and leaves the published run as it is.
     """
-    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, code_version, progress)
+    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress)
     return _run_dates(lake, settings, loaded, [snapshot_date], now, options)[0]
 
 
@@ -143,6 +148,7 @@ def backfill(
     strict: bool = False,
     fresh: bool = False,
     as_then: bool = False,
+    scorers: Scorers | None = None,
     code_version: str = "",
     progress: Progress = nullcontext,
 ) -> tuple[RunOutcome, ...]:
@@ -150,7 +156,7 @@ def backfill(
 
     What was published until then stays.
     """
-    options = Options((), frozenset(accept), strict, fresh, as_then, code_version, progress)
+    options = Options((), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress)
     return _run_dates(lake, settings, loaded, sorted(set(dates)), now, options)
 
 
@@ -190,13 +196,14 @@ def _run_date(
         as_then=options.as_then,
     )
     statics = static.sort(work, history)
-    plan = nights.planned(work, statics, settings)
-    started = _started(work, plan, history, watch, options.code_version)
+    scorer = options.scorers(day, work.models) if options.scorers else None
+    plan = nights.planned(work, statics, settings, scorer)
+    started = _started(work, plan, history, watch, scorer, options.code_version)
     with logs.context(run_id=started.run_id, snapshot_date=day.isoformat()):
         append_record(lake, started)
         log = history.with_record(started)
         try:
-            night = nights.compute(lake, work, statics, plan, history, started.run_id, options.accept, watch.step)
+            night = nights.compute(lake, work, statics, plan, history, started.run_id, options.accept, watch.step, scorer)
             if any(gate.blocks for gate in night.gates):
                 _end(lake, log, started, watch, State.REFUSED, gates=night.gates, rows=night.rows)
                 raise GateError(_refusal(night))
@@ -211,7 +218,7 @@ def _run_date(
 
 
 def _started(
-    work: Preparation, plan: EvaluationPlan, history: History, watch: _Watch, code_version: str
+    work: Preparation, plan: EvaluationPlan, history: History, watch: _Watch, scorer: Scorer | None, code_version: str
 ) -> RunRecord:
     at = history.next_instant(watch.now())
     notes = {
@@ -221,7 +228,7 @@ def _started(
     return RunRecord(
         work.snapshot_date, new_run_id(at), State.STARTED, at, plan.clock.as_of,
         base_run_id=work.base.run_id if work.base else None, inputs=work.pins,
-        definitions=work.definitions.to_json(), definition_hashes=plan.hashes, models=work.models,
+        definitions=work.definitions.to_json(), definition_hashes=plan.hashes, models=scorer.models if scorer else work.models,
         notes={name: text for name, text in notes.items() if text}, code_version=code_version,
     )
 

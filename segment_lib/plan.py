@@ -49,6 +49,8 @@ class EvaluationPlan:
     stalled: Mapping[str, str]
     #: Segment id -> fingerprint of its definition and of all that it refers to.
     hashes: Mapping[str, str]
+    #: What is computed beside the definitions' own features: what scores are made of.
+    needed: tuple[core.Aggregate, ...] = ()
 
     def nodes(self) -> Iterable[core.Node]:
         """Every node of every evaluated definition."""
@@ -59,7 +61,7 @@ class EvaluationPlan:
     def features(self) -> tuple[core.Aggregate, ...]:
         """The distinct features, by source and name."""
         found = {node for node in self.nodes() if isinstance(node, core.Aggregate)}
-        return tuple(sorted(found, key=lambda feature: (feature.source, feature.name)))
+        return tuple(sorted(found.union(self.needed), key=lambda feature: (feature.source, feature.name)))
 
     @cached_property
     def customer_fields(self) -> tuple[core.Field, ...]:
@@ -134,12 +136,15 @@ def build_plan(
     fixed: frozenset[str] = frozenset(),
     stalled: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
+    scores: frozenset[str] = frozenset(),
+    needed: tuple[core.Aggregate, ...] = (),
 ) -> EvaluationPlan:
     """The plan of one night.
 
     `fixed` are static segments that are frozen, beside the inactive ones, which the plan finds itself. `stalled` maps
-    ids to the reason why they cannot be evaluated; scores that are not there add to it, and references close it. With `only`,
-    just these and whoever refers to them are evaluated, and all others are fixed or stay stalled. Definitions must have passed checking.
+    ids to the reason why they cannot be evaluated; scores that are not among `scores` add to it, and references close
+    it. With `only`, just these and whoever refers to them are evaluated, and all others are fixed or stay stalled.
+    `needed` are the features that scores are made of. Definitions must have passed checking.
     """
     by_id = {segment.id: segment for segment in segments}
     references = {segment.id: segment.references() for segment in segments}
@@ -153,10 +158,10 @@ def build_plan(
     reduced = {name: by_id[name].reduce(scope) for name in order if name not in fixed}
     reasons = dict(stalled or {})
     for name, part in reduced.items():
-        scores = core.scores_of(part.walk())
+        waits = [score for score in core.scores_of(part.walk()) if score not in scores]
         missing = sorted(references[name] - by_id.keys())
-        if scores:
-            reasons.setdefault(name, f"waiting for scores: {', '.join(scores)}")
+        if waits:
+            reasons.setdefault(name, f"waiting for scores: {', '.join(waits)}")
         elif missing:
             reasons.setdefault(name, f"refers to {missing[0]}, which has no valid version")
     reasons = {name: reason for name, reason in reasons.items() if name not in fixed}
@@ -166,7 +171,7 @@ def build_plan(
     for name in evaluated:
         levels[name] = 1 + max((levels[other] for other in references[name] if other in levels), default=-1)
     planned = tuple(PlannedSegment(by_id[name], reduced[name], levels[name]) for name in evaluated)
-    return EvaluationPlan(clock, catalogue, tuple(segments), planned, fixed, closed, hashes)
+    return EvaluationPlan(clock, catalogue, tuple(segments), planned, fixed, closed, hashes, needed)
 
 
 def _effective_hashes(order: Sequence[str], by_id: Mapping[str, Segment]) -> dict[str, str]:

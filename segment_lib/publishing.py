@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import definitions_log, holdouts, metrics, rebuild, snapshot, static
+from segment_lib import definitions_log, holdouts, metrics, profiles, rebuild, snapshot, static
 from segment_lib.metrics import EVERYONE, SegmentMetrics, Totals
 from segment_lib.night import Night, redefined
 from segment_lib.runs import History, RunRecord, details
+from segment_lib.scores import Scored
 from segment_lib.snapshot import Stamp
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def write(lake: Lake, night: Night, history: History) -> Written:
     """Writes memberships, changes, metrics, definitions, newly frozen and newly held-out members of one run."""
     run_id = night.stamp.run_id
     lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
+    if night.scored is not None:
+        _write_scores(lake, night, night.scored)
     if night.freezing:
         frozen = static.tonight(night.decided, night.freezing, night.stamp)
         lake.replace("static_members", frozen, night.partition, run_id)
@@ -50,6 +53,16 @@ def write(lake: Lake, night: Night, history: History) -> Written:
     moved = sum(entered + left for entered, left in flows.values())
     counted = {"memberships": night.sums.get(EVERYONE, Totals()).customers, "membership_changes": moved}
     return Written(rows, counted)
+
+
+def _write_scores(lake: Lake, night: Night, scored: Scored) -> None:
+    """The profiles of tonight, what else scoring has to tell, and who moved between groups since the base."""
+    run_id = night.stamp.run_id
+    lake.replace("customer_profiles", profiles.of_night(scored.customers, night.stamp), night.partition, run_id)
+    for table, rows in scored.tables.items():
+        lake.replace(table, rows.select(*night.stamp.columns(), "*"), night.partition, run_id)
+    moves = profiles.moves(lake.read("customer_profiles"), night.stamp)
+    lake.replace("score_moves", moves, night.partition, run_id)
 
 
 def _write_exposures(lake: Lake, night: Night, history: History) -> None:
@@ -122,6 +135,8 @@ def rewrite_next(lake: Lake, night: Night, history: History) -> tuple[date, ...]
         deleted=definitions_log.deleted(definitions_log.read(lake, following).values()),
     )
     lake.replace("membership_changes", rows, place, run_id)
+    if lake.exists("customer_profiles"):
+        lake.replace("score_moves", profiles.moves(lake.read("customer_profiles"), stamp), place, run_id)
     flows = metrics.flows(_own(lake.read("membership_changes"), stamp))
     seen = snapshot.look(difference)
     known = rebuild.kept(lake, history, following)

@@ -20,6 +20,7 @@ from segment_lib import core
 from segment_lib.clock import Interval
 from segment_lib.columns import Names, feature_column, test_column
 from segment_lib.plan import SOURCES, EvaluationPlan
+from segment_lib.scores import staged_name
 from segment_lib.sequences import rows_of_source, sequence_column
 from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS
@@ -219,8 +220,8 @@ def _totals(plan: EvaluationPlan) -> list[Column]:
 
 
 def field_name(column: core.Field) -> str:
-    """The staged column of a customer field."""
-    return f"customer_{column.name}"
+    """The staged column of a customer field or a score."""
+    return staged_name(column.name) if column.source == "scores" else f"customer_{column.name}"
 
 
 def _customers(

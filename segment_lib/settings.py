@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from segment_lib.catalogue import SCORES, Catalogue, Type
 from segment_lib.clock import Step
+from segment_lib.model_settings import ModelsSection, RfmSection
 from segment_lib.tables import INPUTS
 
 TENANT_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -169,6 +170,8 @@ class Settings(Section):
     ingest: IngestSection = IngestSection()
     gates: GatesSection = GatesSection()
     retention: RetentionSection = RetentionSection()
+    rfm: RfmSection = RfmSection()
+    models: ModelsSection = ModelsSection()
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
     spark: dict[str, str] = {}
 

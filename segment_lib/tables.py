@@ -101,6 +101,28 @@ OUTPUTS = {
     "holdouts": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "salt": "string", "customer_id": "string",
     },
+    "customer_profiles": {
+        "snapshot_date": "date", "run_id": "string", "customer_id": "string",
+        "rfm_recency": "bigint", "rfm_frequency": "bigint", "rfm_monetary": "decimal(28,8)",
+        "rfm_r": "bigint", "rfm_f": "bigint", "rfm_m": "bigint", "rfm_cell": "string", "rfm_group": "string",
+        "churn_risk_rate": "decimal(28,8)", "churn_status": "string", "churn_silent_days": "bigint",
+        "churn_at_risk_days": "bigint", "churn_cutoff_days": "bigint", "churn_cutoff_date": "date",
+        "churn_own_gap_days": "decimal(28,8)", "churn_cycle_days": "decimal(28,8)", "churn_season": "decimal(28,8)",
+        "churn_model": "string", "churn_scored_on": "date",
+        "next_order_probability": "decimal(28,8)", "next_order_probability_30": "decimal(28,8)",
+        "next_order_probability_90": "decimal(28,8)", "next_order_probability_365": "decimal(28,8)",
+        "next_order_days": "decimal(28,8)", "activity_ratio": "decimal(28,8)",
+        "value_predicted_orders": "decimal(28,8)", "value_order_value": "decimal(28,8)",
+        "value_predicted_revenue": "decimal(28,8)", "value_ltv": "decimal(28,8)", "value_tier": "string",
+    },
+    "rfm_cuts": {
+        "snapshot_date": "date", "run_id": "string", "measure": "string", "levels": "int", "above": "int",
+        "value": "decimal(38,8)", "customers": "bigint", "window_days": "int",
+    },
+    "score_moves": {
+        "snapshot_date": "date", "run_id": "string", "base_run_id": "string", "score": "string",
+        "before": "string", "now": "string", "customers": "bigint",
+    },
     "segments": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",
         "name": "string", "kind": "string", "status": "string", "state": "string", "reason": "string",
@@ -124,7 +146,10 @@ OUTPUTS = {
 }
 
 #: Tables whose rows belong to one run; the rest are logs.
-PER_RUN = ("memberships", "membership_changes", "segment_metrics", "static_members", "holdouts", "segments")
+PER_RUN = (
+    "memberships", "membership_changes", "segment_metrics", "static_members", "holdouts", "customer_profiles", "rfm_cuts",
+    "score_moves", "segments",
+)
 
 
 def ddl(columns: dict[str, str]) -> str:

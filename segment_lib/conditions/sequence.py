@@ -11,7 +11,7 @@ from segment_lib.clock import Interval, Step
 from segment_lib.language.condition import Condition, register
 from segment_lib.language.filters import RowFilter
 from segment_lib.language.model import Duration, Model, StepText, Text
-from segment_lib.language.rows import EventTypes, Source, SourceField, Statuses, plain_types
+from segment_lib.language.rows import EventTypes, Source, SourceField, Statuses, field_rows, plain_types
 from segment_lib.language.scope import Scope
 from segment_lib.language.window import WindowField
 from segment_lib.language.words import source
@@ -22,6 +22,7 @@ MAX_STEPS = 20
 class SequenceStep(Model):
     """A step that happened (`did`, `ordered`) or did not happen (`did_not`)."""
 
+    example: ClassVar[str] = "{did: TYPE}, {ordered: any} or {did_not: TYPE}"
     did: EventTypes | None = None
     ordered: Statuses | None = None
     did_not: SourceField | None = None
@@ -52,6 +53,12 @@ class SequenceStep(Model):
         if self.did_not is not None:
             return self.did_not
         return Source(did=self.did) if self.did is not None else Source(ordered=self.ordered)
+
+    def rows(self, scope: Scope) -> core.Test:
+        """The test of the rows of the step."""
+        if self.did_not is not None:
+            return field_rows(self.did_not, "did_not", self.where, scope)
+        return self.source.rows(scope.at(self.source.key), (self.where, scope))
 
 
 _Same = Annotated[tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
@@ -106,7 +113,7 @@ class Sequence(Condition):
         end: core.Silence | None = None
         for i, step in enumerate(self.sequence):
             inside = scope.at("sequence", i)
-            rows = step.source.rows(inside, step.where)
+            rows = step.rows(inside)
             if step.did_not is None:
                 found = core.Occurrence(step.source.table, rows, window)
                 steps.append(core.Follow(found, self._same(step, scope, steps), step.lengths(), quiet))

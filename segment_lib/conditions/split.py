@@ -17,6 +17,7 @@ Edge = Annotated[int, Field(strict=True, ge=0, le=100)]
 class Buckets(Model):
     """Buckets ``[from, to)`` of 100."""
 
+    example: ClassVar[str] = "{salt: NAME, from: 0, to: 50}"
     salt: Annotated[Text, Field(min_length=1)]
     from_: Edge = Field(alias="from")
     to: Edge

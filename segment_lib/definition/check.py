@@ -10,7 +10,6 @@ from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock
 from segment_lib.definition.segment import Segment
 from segment_lib.language.scope import Fault, Scope
-from segment_lib.strict_yaml import Path
 
 #: Checking needs some clock to reduce windows against; no fault depends on which.
 _ANY_CLOCK = Clock(date(2024, 6, 15), ZoneInfo("UTC"))
@@ -19,22 +18,11 @@ _ANY_CLOCK = Clock(date(2024, 6, 15), ZoneInfo("UTC"))
 def check_segment(segment: Segment, ids: frozenset[str], catalogue: Catalogue) -> tuple[Fault, ...]:
     """The faults of one definition; `ids` are the segments that exist.
 
-    What cannot be decided yet is a warning: the definition is right, and its members are held until it can be. Where an
-    event type is unknown, nothing is said of its properties.
+    What cannot be decided yet is a warning: the definition is right, and its members are held until it can be.
     """
     scope = Scope(catalogue, _ANY_CLOCK, ids)
     reduced = segment.reduce(scope)
     scores = core.scores_of(reduced.walk())
     if scores:
         scope.at("where").fault(f"waiting for scores: {', '.join(scores)}", severity="warning", code="waiting")
-    untyped = [_around(fault.path) for fault in scope.faults if fault.code == "unknown_event_type"]
-    return tuple(dict.fromkeys(
-        fault for fault in scope.faults
-        if fault.code != "unknown_event_property" or not any(fault.path[: len(path)] == path for path in untyped)
-    ))
-
-
-def _around(path: Path) -> Path:
-    """Where the event types at `path` have their properties."""
-    path = path[:-1] if isinstance(path[-1], int) and path[-2] in ("did", "visits") else path
-    return path[:-1] if path[-1] in ("did", "visits") else path
+    return tuple(dict.fromkeys(scope.faults))

@@ -12,7 +12,7 @@ from segment_lib import core
 from segment_lib.conditions import AnyCondition, Condition
 from segment_lib.definition import canonical
 from segment_lib.language.measure import Measure
-from segment_lib.language.model import Model, Text
+from segment_lib.language.model import Model, Text, quoted
 from segment_lib.language.scope import Scope
 from segment_lib.settings import SEGMENT_ID
 
@@ -39,7 +39,7 @@ def _percent(value: Any) -> str:
     text = str(value)
     number = text.removesuffix("%")
     if not number.isdecimal() or not text.endswith("%") or int(number) > 1000:
-        raise ValueError(f"{value!r} is not a percentage; write 30%")
+        raise ValueError(f"{quoted(value)} is not a percentage; write 30%")
     return text
 
 

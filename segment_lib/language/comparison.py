@@ -7,14 +7,14 @@ from calendar import isleap
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from segment_lib import core
 from segment_lib.catalogue import Type
 from segment_lib.clock import Interval, Step
-from segment_lib.language.model import Model, Number, Scalar, StepText, Text, tag
+from segment_lib.language.model import Model, Number, Scalar, StepText, Text, quoted, tag
 from segment_lib.language.regex import regex_fault
 from segment_lib.language.scope import Scope
 
@@ -25,6 +25,8 @@ TEXTUAL = frozenset({"contains", "not_contains", "starts_with", "ends_with", "ma
 
 class Percentile(Model):
     """A bound relative to the segment's eligible customers who have the value."""
+
+    example: ClassVar[str] = "{percentile: 90}"
 
     percentile: Annotated[Number, Field(ge=0, le=100)]
 
@@ -41,6 +43,8 @@ Bound = Annotated[
 class Anniversary(Model):
     """Days of any year: a range of MM-DD, both ends included, or the days next or last."""
 
+    example: ClassVar[str] = "{from: MM-DD, to: MM-DD}, {in_next: 7d} or {in_last: 7d}"
+
     from_: Text | None = Field(None, alias="from")
     to: Text | None = None
     in_next: StepText | None = None
@@ -50,7 +54,7 @@ class Anniversary(Model):
     def _one_form(self):
         given = self.given()
         if set(given) not in ({"from", "to"}, {"in_next"}, {"in_last"}):
-            raise ValueError("write {from: MM-DD, to: MM-DD}, {in_next: 7d} or {in_last: 7d}")
+            raise ValueError(f"write {self.example}")
         for end in (self.from_, self.to):
             if end is not None:
                 month_day(end)
@@ -242,7 +246,7 @@ def _text(operator: str) -> Reducer:
 def _matches(value: core.Value, operand: str, scope: Scope, case: bool) -> core.Test:
     problem = regex_fault(operand)
     if problem:
-        scope.fault(f"{operand!r} is not a regular expression: {problem}", "RE2 syntax, no look-around or backreference")
+        scope.fault(f"{quoted(operand)} is not a regular expression: {problem}", "RE2 syntax, no look-around or backreference")
     return core.Compare(value, "matches", (operand,))
 
 

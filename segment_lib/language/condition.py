@@ -98,13 +98,20 @@ def kind_of(value: Any) -> str:
             "condition", "{message}",
             {"message": f"two conditions at one level: {', '.join(kinds)}; put them into all: [...] or any: [...]"},
         )
-    hint = next((nearest(str(key), REGISTRY) for key in value), "")
-    first = next(iter(value), "")
-    raise PydanticCustomError(
-        "condition", "{message}",
-        {"message": f"no condition is named {first!r}; {hint}" if value else "an empty condition; write one, such as "
-                    "{customer: country, is: DE}"},
-    )
+    raise PydanticCustomError("condition", "{message}", {"message": _unnamed(value)})
+
+
+def _unnamed(value: Mapping[Any, Any]) -> str:
+    """What is wrong with a mapping that names no condition: the key that is most likely meant to."""
+    if not value:
+        return "an empty condition; write one, such as {customer: country, is: DE}"
+    further = {info.alias or name for condition in REGISTRY.values() for name, info in condition.model_fields.items()}
+    unknown = [str(key) for key in value if key not in further]
+    if not unknown:
+        return f"no condition is named here, only {', '.join(map(str, value))}; write its key too, such as did: any"
+    hints = {key: nearest(key.lower(), REGISTRY) for key in unknown}
+    key = next((key for key, hint in hints.items() if hint.startswith("did you mean")), unknown[0])
+    return f"no condition is named {key!r}; {hints[key]}"
 
 
 def _tag(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from segment_lib.clock import Interval
 from segment_lib.language.condition import Condition
 from segment_lib.language.filters import RowFilter
 from segment_lib.language.model import Model
-from segment_lib.language.rows import Source
+from segment_lib.language.rows import Source, field_rows
 from segment_lib.language.scope import Scope
 
 
@@ -21,8 +21,8 @@ class LifecycleCondition(Condition):
     where: RowFilter | None = None
 
     def rows(self, source: Source, scope: Scope) -> tuple[str, core.Test]:
-        """The table and the test of the rows meant."""
-        return source.table, source.rows(scope, self.where)
+        """The table and the test of the rows meant; `source` is what stands at the condition's own key."""
+        return source.table, field_rows(source, self.key, self.where, scope)
 
     @staticmethod
     def some(table: str, rows: core.Test, interval: Interval) -> core.Test:
@@ -32,6 +32,8 @@ class LifecycleCondition(Condition):
 
 class Periods(Model):
     """At least so many of so many periods."""
+
+    example: ClassVar[str] = "{of: 8, at_least: 6}"
 
     of: Annotated[int, Field(strict=True, ge=1, le=366)]
     at_least: Annotated[int, Field(strict=True, ge=1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pydantic import model_validator
-from typing import Any
+from typing import Any, ClassVar
 
 from segment_lib import core
 from segment_lib.catalogue import Type
@@ -19,6 +19,8 @@ _AGGREGATES = ("count", "sum", "avg", "min", "max", "distinct", "latest", "first
 
 class Measure(Model):
     """An aggregate of rows, a ratio of two measures, a score or a customer field."""
+
+    example: ClassVar[str] = "{ordered: any, sum: revenue}, {score: NAME} or {customer: FIELD}"
 
     did: EventTypes | None = None
     ordered: Statuses | None = None
@@ -44,7 +46,8 @@ class Measure(Model):
         given = self.given()
         kinds = [name for name in _KINDS if name in given]
         if len(kinds) != 1:
-            raise ValueError(f"a value is one of {', '.join(_KINDS)}")
+            found = f", not {' and '.join(kinds)} together" if kinds else ""
+            raise ValueError(f"a value is one of {', '.join(_KINDS)}{found}")
         aggregates = [name for name in _AGGREGATES if name in given]
         if kinds[0] in ("did", "ordered"):
             if len(aggregates) != 1 or self.count is False:
@@ -86,8 +89,9 @@ class Measure(Model):
         return core.Ratio(top, bottom) if top is not None and bottom is not None else None
 
     def _aggregate(self, scope: Scope) -> core.Value | None:
+        key = "ordered" if self.ordered is not None else "did" if self.did is not None else "visits"
         source = Source(ordered=self.ordered) if self.ordered is not None else Source(did=self.did or self.visits)
-        rows, lines = source.rows(scope, self.where), None
+        rows, lines = source.rows(scope.at(key), (self.where, scope)), None
         if self.ordered is not None:
             lines = self.items.lines(scope.at("items")) if self.items else core.TRUE
             rows = core.all_of(rows, *([self.items.reduce(scope.at("items"))] if self.items else []))

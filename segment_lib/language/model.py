@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from segment_lib.clock import Step
 
@@ -17,14 +20,20 @@ class Model(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
+    #: What is needed where something else stands, and how it is written; for faults.
+    wanted: ClassVar[str] = "a mapping"
+    example: ClassVar[str] = ""
+    #: Fields that no file has as keys, because another form stands for them.
+    unwritten: ClassVar[frozenset[str]] = frozenset()
+
     @model_validator(mode="before")
     @classmethod
     def _no_empty_values(cls, data: Any) -> Any:
         """A key without a value is a slip, and must not read as if it had been left out."""
         if isinstance(data, Mapping):
-            for key, value in data.items():
-                if value is None:
-                    raise ValueError(f"{key!r} has no value; write one or leave the key out (known: false asks for missing)")
+            empty = [key for key, value in data.items() if value is None]
+            if empty:
+                raise PydanticCustomError("no_value", "keys without a value", {"keys": empty})
         return data
 
     def to_plain(self) -> Any:
@@ -60,6 +69,38 @@ def plain(value: Any) -> Any:
     return value
 
 
+#: The longest value that a message has whole.
+_SHOWN = 80
+
+
+def quoted(value: Any) -> str:
+    """A value as YAML writes it, for messages: text in quotes, everything on one line, and what is long cut.
+
+    >>> print(quoted("DE"), quoted(Decimal("0.50")), quoted(True), quoted({"ago": ["60d", "5"], "a": None}))
+    'DE' 0.50 true {ago: [60d, '5'], a: null}
+    """
+    text = _quoted_text(value) if isinstance(value, str) else _flow(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
+
+
+def _flow(value: Any) -> str:
+    value = plain(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    # What begins like a number, or reads as another value, keeps its quotes.
+    is_word = re.fullmatch(r"[A-Za-z_][\w.]*|[0-9]+[a-z]+", text) and text not in ("null", "true", "false")
+    return text if is_word or not isinstance(value, str) else _quoted_text(text)
+
+
+def _quoted_text(text: str) -> str:
+    return f"'{text}'" if text.isprintable() and "'" not in text else json.dumps(text)
+
+
 def _scalar(value: Any) -> bool | int | Decimal | str:
     """One plain value; Python's own types become what the file would say: a date its text, a float its decimal."""
     if isinstance(value, date):
@@ -69,7 +110,7 @@ def _scalar(value: Any) -> bool | int | Decimal | str:
     if value is None:
         raise ValueError("empty value; to ask for missing values write 'known: false'")
     if not isinstance(value, bool | int | Decimal | str):
-        raise ValueError(f"one plain value is needed here, not {_kind(value)}")
+        raise ValueError(f"one plain value is needed here, not {kind_of_value(value)}")
     if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError("not a number that can be compared")
     return value
@@ -78,24 +119,37 @@ def _scalar(value: Any) -> bool | int | Decimal | str:
 def _number(value: Any) -> int | Decimal:
     number = _scalar(value)
     if isinstance(number, bool | str):
-        raise ValueError(f"a number is needed here, not {value!r}")
+        raise ValueError(f"a number is needed here, not {quoted(value)}")
     return number
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"text is needed here, not {_kind(value)}; quote it if it is text")
+        hint = "" if is_container(value) else "; quote it if it is text"
+        raise ValueError(f"text is needed here, not {kind_of_value(value)}{hint}")
     return value
 
 
 def _step(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{quoted(value)} is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y")
     return str(Step.parse(value))
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, Mapping | BaseModel):
-        return "a mapping"
-    return "a list" if isinstance(value, list | tuple) else repr(value)
+def is_container(value: Any) -> bool:
+    """Whether a value has parts: a mapping or a list."""
+    return isinstance(value, Mapping | BaseModel | list | tuple)
+
+
+def kind_of_value(value: Any) -> str:
+    """What stands in the file: a mapping, a list, or the value itself.
+
+    >>> kind_of_value([1]), kind_of_value(False)
+    ('a list', 'false')
+    """
+    if not is_container(value):
+        return quoted(value)
+    return "a list" if isinstance(value, list | tuple) else "a mapping"
 
 
 Scalar = Annotated[
@@ -110,6 +164,8 @@ StepText = Annotated[
 
 class Duration(Model):
     """A length of time, compared."""
+
+    example: ClassVar[str] = "{at_least: 30d}"
 
     at_least: StepText | None = None
     more_than: StepText | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -23,17 +23,24 @@ LINE_AGGREGATES = {"sum": "sum", "avg": "each", "min": "min", "max": "max", "dis
 class Aggregate(Comparison):
     """An aggregate of one property, compared."""
 
+    example: ClassVar[str] = "{of: PROPERTY, at_least: 100}"
+
     of: Text
 
 
 class Mode(Aggregate):
     """The most frequent value, compared, and its share among the rows that have a value."""
 
+    example: ClassVar[str] = "{of: PROPERTY, is: VALUE}"
+
     share: PropertyTest | None = None
 
 
 class EventType(Model):
     """One event type of a union, with a filter of its own."""
+
+    wanted: ClassVar[str] = "an event type"
+    example: ClassVar[str] = "its name, {type: NAME, where: {...}}, or a list of these"
 
     type: Text
     where: RowFilter | None = None
@@ -74,7 +81,7 @@ def events_of(entries: tuple[EventType, ...], scope: Scope) -> core.Test:
     types = scope.catalogue.event_types
     tests = []
     for i, entry in enumerate(entries):
-        inside = scope if len(entries) == 1 else scope.at(i)
+        inside = scope if len(entries) == 1 and entry.where is None else scope.at(i)
         if entry.type == "any":
             test: core.Test = core.TRUE
         elif inside.known("event type", entry.type, (*types, "any")):
@@ -92,8 +99,10 @@ def events_of(entries: tuple[EventType, ...], scope: Scope) -> core.Test:
 
 
 def event_columns(entries: tuple[EventType, ...], scope: Scope) -> Columns:
-    """Columns of events: the properties of any of the types."""
+    """Columns of events: the properties of any of the types. Of a type that is unknown nobody knows them."""
     names = [entry.type for entry in entries]
+    if not scope.catalogue.event_types.keys() >= {*names} - {"any"}:
+        return lambda name, scope: None
     if "any" in names:
         return row_columns("events", scope.catalogue.events())
     fields = {name: kind for event_type in names for name, kind in scope.catalogue.events(event_type).items()}
@@ -208,6 +217,8 @@ def aggregated(name: str, of: str, columns: Columns, scope: Scope, lines: core.T
 class Source(Model):
     """Events of some types, or orders of some statuses, inside another condition."""
 
+    example: ClassVar[str] = "an event type, {did: TYPE, where: {...}} or {ordered: any}"
+
     did: EventTypes | None = None
     ordered: Statuses | None = None
     where: RowFilter | None = None
@@ -215,7 +226,7 @@ class Source(Model):
     @model_validator(mode="after")
     def _one_kind(self):
         if (self.did is None) == (self.ordered is None):
-            raise ValueError("write either did or ordered")
+            raise ValueError("write either did or ordered, such as {ordered: any}")
         return self
 
     def to_plain(self) -> Any:
@@ -229,6 +240,10 @@ class Source(Model):
         return inner
 
     @property
+    def key(self) -> str:
+        return "did" if self.did is not None else "ordered"
+
+    @property
     def table(self) -> str:
         return "events" if self.did is not None else "orders"
 
@@ -236,16 +251,26 @@ class Source(Model):
         """Columns of the rows meant."""
         return event_columns(self.did, scope) if self.did is not None else order_columns(scope)
 
-    def rows(self, scope: Scope, where: Filter | None = None) -> core.Test:
-        """The test of the rows meant, with a further filter from the condition around it."""
-        own = events_of(self.did, scope) if self.did is not None else orders_of(self.ordered or ("any",), scope)
-        filters = [part.reduce(self.columns(scope), scope.at("where")) for part in (self.where, where) if part]
-        return core.all_of(own, *filters)
+    def rows(self, names: Scope, *filters: tuple[Filter | None, Scope]) -> core.Test:
+        """The test of the rows meant; types or statuses stand at `names`.
+
+        `filters` are all that apply, each with the part that has it as its `where`.
+        """
+        own = events_of(self.did, names) if self.did is not None else orders_of(self.ordered or ("any",), names)
+        tests = (test.reduce(self.columns(part), part.at("where")) for test, part in filters if test)
+        return core.all_of(own, *tests)
+
+
+def field_rows(source: Source, key: str, where: Filter | None, scope: Scope) -> core.Test:
+    """The test of the rows of a `SourceField`, which is the `key` of the part at `scope`, filtered by its `where`."""
+    field = scope.at(key)
+    is_short = source.did is not None and source.where is None
+    return source.rows(field if is_short else field.at(source.key), (source.where, field), (where, scope))
 
 
 def _source(value: Any) -> Any:
     """The short form: a type or a list of types means events."""
-    if isinstance(value, Source) or (isinstance(value, Mapping) and set(value) & {"ordered", "did"}):
+    if isinstance(value, Source) or (isinstance(value, Mapping) and "type" not in value):
         return value
     return {"did": value}
 
@@ -261,5 +286,5 @@ SourceField = Annotated[Source, BeforeValidator(_source), _SourceForm()]
 
 __all__ = [
     "AggregateCondition", "EventTypes", "ItemsField", "RowsCondition", "Source", "SourceField", "Statuses", "aggregated",
-    "event_columns", "events_of", "order_columns", "orders_of", "plain_types",
+    "event_columns", "events_of", "field_rows", "order_columns", "orders_of", "plain_types",
 ]

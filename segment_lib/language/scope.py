@@ -11,6 +11,7 @@ from segment_lib import core
 from segment_lib.catalogue import Catalogue, Type
 from segment_lib.clock import Clock
 from segment_lib.errors import nearest
+from segment_lib.language.model import quoted
 from segment_lib.strict_yaml import Path
 
 #: What every number of the engine can be compared with, without rounding either side.
@@ -82,11 +83,11 @@ class Scope:
         if kind in (Type.TEXT, Type.TEXTS):
             if isinstance(value, str):
                 return value
-            self.fault(f"{value!s} is not text, but the field is", f"quote it: \"{value!s}\"")
+            self.fault(f"{quoted(value)} is not text, but the field is", f"quote it: \"{quoted(value)}\"")
         elif kind is Type.BOOLEAN:
             if isinstance(value, bool):
                 return value
-            self.fault(f"{value!r} is neither true nor false, but the field is boolean")
+            self.fault(f"{quoted(value)} is neither true nor false, but the field is boolean")
         elif kind.is_number:
             return self._number(value)
         else:
@@ -99,7 +100,7 @@ class Scope:
         except InvalidOperation:
             number = None
         if number is None or not number.is_finite():
-            self.fault(f"{value!r} is not a number, but the field is")
+            self.fault(f"{quoted(value)} is not a number, but the field is")
             return None
         # The size comes first: written out, a number such as 1e999999 would not fit anywhere.
         exact = exact_decimal(number) if abs(number.adjusted()) < MAX_DIGITS or not number else None
@@ -117,7 +118,7 @@ class Scope:
                 return self.clock.instant(datetime.fromisoformat(text))
         except (ValueError, OverflowError):
             pass
-        self.fault(f"{value!s} is not a date", "write 2026-03-29, or 2026-03-29T12:30 for a time")
+        self.fault(f"{text or quoted(value)} is not a date", "write 2026-03-29, or 2026-03-29T12:30 for a time")
         return None
 
 

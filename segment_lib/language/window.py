@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from segment_lib.clock import Clock, Interval, Step
-from segment_lib.language.model import Model, StepText, Text
+from segment_lib.language.model import Model, StepText, Text, quoted
 
 NAMED = ("today", "yesterday", "this_month", "last_month")
+_FORMS = "30d, today, {from: DATE, to: DATE}, {ago: [60d, 30d]} or {before: 90d}"
 
 
 class Window(Model):
@@ -19,6 +20,7 @@ class Window(Model):
     `last` is the short form's step: ``within: 30d``. Ends of `from`/`to` are local dates, both included.
     """
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"last", "named"})
     last: StepText | None = None
     named: Text | None = None
     from_: Text | None = Field(None, alias="from")
@@ -30,7 +32,7 @@ class Window(Model):
     def _one_form(self):
         given = set(self.given())
         if given not in ({"last"}, {"named"}, {"ago"}, {"before"}, {"from"}, {"to"}, {"from", "to"}):
-            raise ValueError("write 30d, today, {from: DATE, to: DATE}, {ago: [60d, 30d]} or {before: 90d}")
+            raise ValueError(f"write {_FORMS}")
         if self.ago and Step.parse(self.ago[0]).rough_days <= Step.parse(self.ago[1]).rough_days:
             raise ValueError(f"ago runs from the farther to the nearer: write [{self.ago[1]}, {self.ago[0]}]")
         first, last = _day(self.from_), _day(self.to)
@@ -77,6 +79,8 @@ def _no_day(text: str) -> date:
 
 
 def _written(value: Any) -> Any:
+    if isinstance(value, str) and value[:1].isalpha() and value not in NAMED:
+        raise ValueError(f"{quoted(value)} is not a window of time; by name there are {', '.join(NAMED)}; else write 30d")
     if isinstance(value, str):
         return {"named": value} if value in NAMED else {"last": value}
     if isinstance(value, dict):
@@ -85,7 +89,9 @@ def _written(value: Any) -> Any:
                 value = {**value, key: value[key].isoformat()}
         inner = {"last", "named"} & value.keys()
         if inner:
-            raise ValueError("write 30d, today, {from: DATE, to: DATE}, {ago: [60d, 30d]} or {before: 90d}")
+            raise ValueError(f"write {_FORMS}")
+    elif not isinstance(value, Window):
+        raise ValueError(f"{quoted(value)} is not a window of time; write {_FORMS}")
     return value
 
 

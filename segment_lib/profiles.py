@@ -1,0 +1,57 @@
+"""`customer_profiles`: the scores of a night, one row for each customer who ever ordered; and the moves between groups.
+
+It holds customer ids and what follows from their orders; an erased customer's rows are left out of every read like
+those of the other outputs.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from segment_lib.catalogue import SCORES
+from segment_lib.model_settings import PROSPECT
+from segment_lib.scores import column_of, staged_name, stored_type
+from segment_lib.snapshot import Stamp
+
+#: The scores that put customers into groups, between which they move.
+GROUPINGS = ("rfm.group", "churn.status")
+
+
+def of_night(customers: DataFrame, stamp: Stamp) -> DataFrame:
+    """The rows of `customer_profiles`; a score that nobody gave tonight is null."""
+    def stored(score: str):
+        name = staged_name(score)
+        value = F.col(name) if name in customers.columns else F.lit(None)
+        return value.cast(stored_type(score)).alias(column_of(score))
+
+    known = customers.where(F.col(staged_name("rfm.group")) != PROSPECT)
+    return known.select(*stamp.columns(), "customer_id", *(stored(score) for score in SCORES))
+
+
+def of_run(stored: DataFrame, snapshot_date: object, run_id: str) -> DataFrame:
+    """The profiles of one run: customer_id and a column for each score."""
+    mine = (F.col("snapshot_date") == F.lit(snapshot_date)) & (F.col("run_id") == run_id)
+    return stored.where(mine).drop("snapshot_date", "run_id")
+
+
+def moves(stored: DataFrame, stamp: Stamp) -> DataFrame:
+    """The rows of `score_moves`: how many customers were in which group at the base, and are in which tonight.
+
+    `before` is null for who had no profile then, `now` for who has none tonight; who stayed is counted too, so the
+    rows of one score add up to everyone with a profile on either date. Cost: one join of two narrow frames by customer.
+    """
+    columns = [column_of(score) for score in GROUPINGS]
+    now = stored.where(F.col("run_id") == stamp.run_id).select("customer_id", *columns)
+    base = stored.where(F.col("run_id").eqNullSafe(F.lit(stamp.base_run_id).cast("string")))
+    before = base.select("customer_id", *(F.col(name).alias(f"{name}_before") for name in columns))
+    both = now.join(before, "customer_id", "full")
+    counted = (
+        both.groupBy(F.col(f"{column_of(score)}_before").alias("before"), F.col(column_of(score)).alias("now"))
+        .agg(F.count(F.lit(1)).alias("customers"))
+        .select(*stamp.with_base(), F.lit(score).alias("score"), "before", "now", "customers")
+        for score in GROUPINGS
+    )
+    return reduce(DataFrame.unionByName, counted)

@@ -1,0 +1,64 @@
+"""Scores in a night: what gives them, their columns, and the published table `customer_profiles`.
+
+Who computes scores lies above this package (`models`); a job hands it in as a `Scorer`. It is asked for features before
+the scan and for columns after it, so that scores cost no scan of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from segment_lib import core
+from segment_lib.tables import OUTPUTS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from segment_lib.catalogue import Catalogue
+    from segment_lib.clock import Clock
+
+def column_of(score: str) -> str:
+    """The column of `customer_profiles` that holds a score.
+
+    >>> column_of("rfm.group")
+    'rfm_group'
+    """
+    return score.replace(".", "_")
+
+
+def staged_name(score: str) -> str:
+    """The column of a score among the rows that a night decides on."""
+    return f"score_{column_of(score)}"
+
+
+def stored_type(score: str) -> str:
+    """The Spark type of a score: decimals have 8 places, so that equal scores are equal everywhere."""
+    return OUTPUTS["customer_profiles"][column_of(score)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The customers with their scores, one column each (`staged_name`), and what else tells how they came about.
+
+    `tables` are rows for output tables, without their stamp.
+    """
+
+    customers: DataFrame
+    tables: Mapping[str, DataFrame] = field(default_factory=dict)
+
+
+class Scorer(Protocol):
+    """Gives customers their scores on one date."""
+
+    #: The scores that it gives.
+    names: frozenset[str]
+    #: What it was made of, for the log: model -> version.
+    models: Mapping[str, str]
+
+    def features(self, clock: Clock, catalogue: Catalogue) -> tuple[core.Aggregate, ...]:
+        """What it needs to know of each customer."""
+
+    def score(self, customers: DataFrame, clock: Clock, catalogue: Catalogue) -> Scored:
+        """`customers` (see `scan.Scan`) with a column for each of `names`; it has a row for everyone evaluated."""
