@@ -102,6 +102,7 @@ def schema(job: Job) -> None:
 def plan(job: Job, as_of: AsOf = None) -> None:
     """Show what a run would do: segments in order, features and who shares them, rows to read. Writes nothing."""
     from jobs import views
+    from jobs.scoring import scorers
     from segment_lib import night, static
     from segment_lib.preparation import prepare
     from segment_lib.runs import read_history
@@ -112,7 +113,7 @@ def plan(job: Job, as_of: AsOf = None) -> None:
     with job.lake(settings) as lake:
         history = read_history(lake)
         work = prepare(lake, definitions, history, day, job.now)
-        plan = night.planned(work, static.sort(work, history), settings)
+        plan = night.planned(work, static.sort(work, history), settings, scorers(settings)(day, work.models))
         read = {"customers", *plan.sources}
         rows = {table: lake.read(table, version).count() for table, version in work.pins.items() if table in read}
     planned = plan.to_dict() | {"rows_to_read": rows, "input_versions": dict(work.pins), "broken": dict(work.definitions.broken)}

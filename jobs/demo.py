@@ -20,6 +20,7 @@ def demo(
     """Load real orders and generated visits, run two consecutive nights, and show the segments that come out."""
     import segment_lib
     from jobs import views
+    from jobs.scoring import scorers
     from segment_lib import generate, nightly
     from segment_lib.ingest import ingest
     from segment_lib.runs import new_run_id
@@ -46,7 +47,7 @@ def demo(
                 outcomes.append(
                     nightly.run(
                         lake, settings, definitions, snapshot_date=day, now=now(),
-                        code_version=segment_lib.__version__, progress=spinner,
+                        scorers=scorers(settings), code_version=segment_lib.__version__, progress=spinner,
                     )
                 )
             after = day

@@ -34,6 +34,7 @@ def run(
     """Evaluate every segment at one date and publish the snapshot."""
     import segment_lib
     from jobs import views
+    from jobs.scoring import scorers
     from segment_lib import nightly
     from segment_lib.runs import read_history
 
@@ -46,7 +47,8 @@ def run(
             day = latest.snapshot_date if latest else day
         outcome = nightly.run(
             lake, settings, definitions, snapshot_date=day, now=job.now, only=names(only), accept=names(accept),
-            strict=strict, fresh=fresh, as_then=as_then, code_version=segment_lib.__version__, progress=spinner,
+            strict=strict, fresh=fresh, as_then=as_then, scorers=scorers(settings), code_version=segment_lib.__version__,
+            progress=spinner,
         )
     job.show(views.outcome(outcome), *views.told(outcome))
     return outcome.exit_code

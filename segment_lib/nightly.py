@@ -224,6 +224,7 @@ def _started(
     notes = {
         "request": work.request, "pinned_at": work.pinned_at.isoformat(), "attributes": "current",
         "broken": json.dumps(dict(work.definitions.broken)), "retry_of": work.retry_of,
+        "scores": json.dumps(dict.fromkeys(sorted(scorer.names), "")) if scorer else None,
     }
     return RunRecord(
         work.snapshot_date, new_run_id(at), State.STARTED, at, plan.clock.as_of,

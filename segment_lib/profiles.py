@@ -6,7 +6,9 @@ those of the other outputs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,6 +17,10 @@ from segment_lib.catalogue import SCORES
 from segment_lib.model_settings import PROSPECT
 from segment_lib.scores import column_of, staged_name, stored_type
 from segment_lib.snapshot import Stamp
+
+if TYPE_CHECKING:
+    from segment_lib.runs import RunRecord
+    from segment_lib.storage import Lake
 
 #: The scores that put customers into groups, between which they move.
 GROUPINGS = ("rfm.group", "churn.status")
@@ -31,10 +37,20 @@ def of_night(customers: DataFrame, stamp: Stamp) -> DataFrame:
     return known.select(*stamp.columns(), "customer_id", *(stored(score) for score in SCORES))
 
 
-def of_run(stored: DataFrame, snapshot_date: object, run_id: str) -> DataFrame:
-    """The profiles of one run: customer_id and a column for each score."""
-    mine = (F.col("snapshot_date") == F.lit(snapshot_date)) & (F.col("run_id") == run_id)
-    return stored.where(mine).drop("snapshot_date", "run_id")
+def with_scores(rows: DataFrame, lake: Lake, run: RunRecord | None, scores: Iterable[str]) -> DataFrame:
+    """`rows` of customers with a column (`staged_name`) for each of `scores` that the run gave, as it published them."""
+    given = [score for score in scores if run is not None and score in run.scores]
+    if run is None or not given:
+        return rows
+    stored = lake.read("customer_profiles")
+    mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
+    columns = [F.col(column_of(score)).alias(staged_name(score)) for score in given]
+    joined = rows.join(stored.where(mine).select("customer_id", *columns), "customer_id", "left")
+    # Who has no profile never ordered.
+    told = {staged_name("rfm.group"): F.coalesce(staged_name("rfm.group"), F.lit(PROSPECT))} if "rfm.group" in given else {}
+    return joined.select(*rows.columns, *(
+        told.get(staged_name(score), F.col(staged_name(score))).alias(staged_name(score)) for score in given
+    ))
 
 
 def moves(stored: DataFrame, stamp: Stamp) -> DataFrame:

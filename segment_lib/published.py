@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from segment_lib import core, definitions_log, preparation
+from segment_lib import core, definitions_log, preparation, profiles
 from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock
 from segment_lib.columns import Names
@@ -28,6 +28,8 @@ from segment_lib.runs import RunRecord, details
 from segment_lib.scan import field_name
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from segment_lib.storage import Lake
 
 _WORDS = {
@@ -57,8 +59,12 @@ class Published:
             return None
         if state in _WORDS:
             return _WORDS[state] + (f": {self.row.reason}" if self.row.reason else "")
-        scores = core.scores_of(self.reduced.walk())
-        return f"{_WORDS[DefinitionState.WAITING]}: waiting for scores: {', '.join(scores)}" if scores else None
+        waits = self.waits_for(self.reduced)
+        return f"{_WORDS[DefinitionState.WAITING]}: waiting for scores: {', '.join(waits)}" if waits else None
+
+    def waits_for(self, part: Reduced | core.Node) -> tuple[str, ...]:
+        """The scores that a part of it asks for and the run did not give."""
+        return tuple(score for score in core.scores_of(part.walk()) if score not in self.run.scores)
 
     @cached_property
     def reduced(self) -> Reduced:
@@ -73,6 +79,10 @@ class Published:
     def scope_on(self, day: date) -> Scope:
         """The same for another date, to see how windows move; percentiles in it are of everyone."""
         return Scope(self.catalogue, replace(self.clock, snapshot_date=day), self.ids)
+
+    def scored(self, customers: DataFrame, lake: Lake) -> DataFrame:
+        """The customers with the scores that it asks for, as its run published them."""
+        return profiles.with_scores(customers, lake, self.run, core.scores_of(self.reduced.walk()))
 
     def plan(self, tests: Iterable[core.Test] = ()) -> EvaluationPlan:
         """The plan of this segment alone, which also collects what more `tests` need; the other segments are fixed."""

@@ -88,6 +88,11 @@ class RunRecord:
         text = self.notes.get("pinned_at")
         return datetime.fromisoformat(text) if text else self.at
 
+    @property
+    def scores(self) -> frozenset[str]:
+        """The scores that it gave: what its `customer_profiles` hold."""
+        return frozenset(self.noted("scores"))
+
     def noted(self, key: str) -> dict[str, str]:
         """A note that holds a mapping; empty when there is none."""
         return json.loads(self.notes.get(key, "{}"))

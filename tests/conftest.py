@@ -30,8 +30,7 @@ def spark(event_log_folder):
         "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
         "spark.master": "local[2]", "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2",
         "spark.default.parallelism": "2", "spark.databricks.delta.snapshotPartitions": "1",
-        # Tests start many small queries: code that is compiled quickly beats code that runs fast.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
         **INTERPRETED,
     }
     session = build_session(Settings(spark=conf), app_name="tests")

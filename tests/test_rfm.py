@@ -9,10 +9,12 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from conftest import configured
 from pydantic import ValidationError
 
 from models.profiler import Profiler
 from segment_lib import nightly
+from segment_lib.api import Tenant
 from segment_lib.build import score, segment
 from segment_lib.catalogue import SCORES
 from segment_lib.definition import Loaded
@@ -173,6 +175,14 @@ def test_segments_of_groups_and_the_moves_between_them(spark, tmp_path):
     spent = sorted(row["rfm_monetary"] for row in now.values() if row["rfm_monetary"] is not None)
     bound = spent[-(-len(spent) * 80 // 100) - 1]
     assert sizes["rich"] == sum(value >= bound for value in spent)
+
+    tenant = Tenant(spark, shop.settings)
+    with configured(spark, sql__runSQLOnFiles="true"):
+        assert {row["customer_id"] for row in spark.sql(tenant.sql("best")).collect()} == members
+    seen = tenant.preview(best, full=True)
+    assert seen.size.value == len(members) and seen.effect.entering.value == seen.effect.leaving.value == 0
+    asked = tenant.why(min(members), "best")
+    assert asked.member and asked.holds and [line.text for line in asked.tree.leaves()] == [best.where.label()]
 
     expected: dict[tuple, int] = defaultdict(int)
     for name in before.keys() | now.keys():

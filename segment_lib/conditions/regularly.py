@@ -11,7 +11,7 @@ from segment_lib.clock import Step
 from segment_lib.language.condition import register
 from segment_lib.language.filters import PropertyTest
 from segment_lib.language.lifecycle import LifecycleCondition, Periods
-from segment_lib.language.model import StepText
+from segment_lib.language.model import StepText, misplaced
 from segment_lib.language.rows import SourceField
 from segment_lib.language.scope import Scope
 from segment_lib.language.words import compared, source
@@ -42,7 +42,7 @@ class Regularly(LifecycleCondition):
         operators = self.count.operators() if self.count else {"at_least": 1}
         (name, bound), *others = operators.items() if operators else [("", 0)]
         if others or name not in ("at_least", "more_than") or not isinstance(bound, int) or bound + (name == "more_than") < 1:
-            raise ValueError("count in each period takes one lower bound above zero, such as {at_least: 2}")
+            raise misplaced("count in each period takes one lower bound above zero, such as {at_least: 2}", "count")
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from segment_lib import core
 from segment_lib.clock import Interval, Step
 from segment_lib.language.condition import Condition, register
 from segment_lib.language.filters import RowFilter
-from segment_lib.language.model import Duration, Model, StepText, Text
+from segment_lib.language.model import Duration, Model, StepText, Text, misplaced
 from segment_lib.language.rows import EventTypes, Source, SourceField, Statuses, field_rows, plain_types
 from segment_lib.language.scope import Scope
 from segment_lib.language.window import WindowField
@@ -93,17 +93,20 @@ class Sequence(Condition):
     @model_validator(mode="after")
     def _order(self):
         if self.sequence[0].did_not is not None:
-            raise ValueError("a sequence cannot begin with did_not: there is no step before it")
+            message = "a sequence cannot begin with did_not: there is no step before it"
+            raise misplaced(message, "sequence", 0, "did_not")
         for i, (step, following) in enumerate(zip(self.sequence, self.sequence[1:], strict=False)):
             if step.did_not is not None and step.after is not None:
-                raise ValueError(f"step {i + 1}: after on a did_not is allowed only at the end")
+                raise misplaced("after on a did_not is allowed only at the end", "sequence", i, "after")
             if step.did_not is not None and following.did_not is not None:
-                raise ValueError(f"steps {i + 1} and {i + 2} are both did_not; write one with a list of types")
+                message = f"steps {i + 1} and {i + 2} are both did_not; write one with a list of types"
+                raise misplaced(message, "sequence", i + 1, "did_not")
         if self.sequence[0].after is not None:
-            raise ValueError("the first step has no step before it, so it takes no after")
+            raise misplaced("the first step has no step before it, so it takes no after", "sequence", 0, "after")
         last = self.sequence[-1]
         if last.did_not is not None and last.after and set(last.after.given()) != {"at_least"}:
-            raise ValueError("after on a final did_not says how long it must be quiet: write {at_least: 24h}")
+            message = "after on a final did_not says how long it must be quiet: write {at_least: 24h}"
+            raise misplaced(message, "sequence", len(self.sequence) - 1, "after")
         return self
 
     def reduce(self, scope: Scope) -> core.Test:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
@@ -89,6 +89,8 @@ class Segment(Model):
 
     Equal content gives equal objects, whether it came from a file or from Python.
     """
+
+    unwritten: ClassVar[frozenset[str]] = frozenset({"id"})
 
     id: SegmentId
     name: Annotated[Text, Field(min_length=1)] | None = None

@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from segment_lib import core
 from segment_lib.catalogue import Type
 from segment_lib.clock import Interval, Step
-from segment_lib.language.model import Model, Number, Scalar, StepText, Text, quoted, tag
+from segment_lib.language.model import Model, Number, Scalar, StepText, Text, misplaced, quoted, tag
 from segment_lib.language.regex import regex_fault
 from segment_lib.language.scope import Scope
 
@@ -112,7 +112,7 @@ class Comparison(Model):
     @model_validator(mode="after")
     def _well_formed(self):
         if self.ago and Step.parse(self.ago[0]).rough_days <= Step.parse(self.ago[1]).rough_days:
-            raise ValueError(f"ago runs from the farther to the nearer: write [{self.ago[1]}, {self.ago[0]}]")
+            raise misplaced(f"ago runs from the farther to the nearer: write [{self.ago[1]}, {self.ago[0]}]", "ago")
         return self
 
     def operators(self) -> dict[str, Any]:
@@ -246,7 +246,8 @@ def _text(operator: str) -> Reducer:
 def _matches(value: core.Value, operand: str, scope: Scope, case: bool) -> core.Test:
     problem = regex_fault(operand)
     if problem:
-        scope.fault(f"{quoted(operand)} is not a regular expression: {problem}", "RE2 syntax, no look-around or backreference")
+        message = f"{quoted(operand)} is not a regular expression: {problem}"
+        scope.fault(message, "RE2 syntax, no look-around or backreference")
     return core.Compare(value, "matches", (operand,))
 
 

@@ -108,7 +108,8 @@ def _unnamed(value: Mapping[Any, Any]) -> str:
     further = {info.alias or name for condition in REGISTRY.values() for name, info in condition.model_fields.items()}
     unknown = [str(key) for key in value if key not in further]
     if not unknown:
-        return f"no condition is named here, only {', '.join(map(str, value))}; write its key too, such as did: any"
+        keys = ", ".join(map(repr, value))
+        return f"only {keys} here, which names no condition; add the key that does, such as did: any"
     hints = {key: nearest(key.lower(), REGISTRY) for key in unknown}
     key = next((key for key, hint in hints.items() if hint.startswith("did you mean")), unknown[0])
     return f"no condition is named {key!r}; {hints[key]}"

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapV
 from segment_lib import core
 from segment_lib.catalogue import Type
 from segment_lib.language.comparison import Comparison
-from segment_lib.language.model import Model, Text
+from segment_lib.language.model import Model, Text, kind_of_value
 from segment_lib.language.scope import Scope
 
 BOOLEAN_KEYS = ("all", "any", "none", "not")
@@ -82,12 +82,16 @@ class Filter(Model):
         return core.any_of(*tests) if key == "any" else core.negate(core.any_of(*tests))
 
 
+def _instead(value: Any) -> str:
+    return "empty" if isinstance(value, Mapping) else kind_of_value(value)
+
+
 def _filter(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Tells a boolean node from a mapping of properties, and keeps the faults' places as the file has them."""
     if isinstance(value, Filter):
         return value
     if not isinstance(value, Mapping) or not value:
-        raise ValueError("a filter is a mapping such as {channel: email}, not empty")
+        raise ValueError(f"a filter is a mapping such as {{channel: email}}, not {_instead(value)}")
     nodes = [key for key in BOOLEAN_KEYS if key in value]
     if nodes and len(value) > 1:
         raise ValueError(f"{nodes[0]!r} stands alone: put the other entries into it")
@@ -163,7 +167,7 @@ def _items(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(value, Items):
         return value
     if not isinstance(value, Mapping) or not value:
-        raise ValueError("items is a mapping such as {product_id: tea}, not empty")
+        raise ValueError(f"items is a mapping such as {{product_id: tea}}, not {_instead(value)}")
     same = value.get("same", ())
     rest = {name: test for name, test in value.items() if name != "same"}
     sums = {

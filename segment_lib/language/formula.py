@@ -44,6 +44,11 @@ _PARTS: dict[str, Callable[[Any], list[Any]]] = {
     "In": lambda node: [node.this, *node.expressions],
     "Coalesce": lambda node: [node.this, *node.expressions],
 }
+#: How people write what the parser has another name for; the others are written as they are called.
+_OPERATORS = {
+    "EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">=", "Add": "+", "Sub": "-", "Neg": "-",
+    "Mul": "*", "Div": "/", "Mod": "%", "DPipe": "||",
+}
 #: What people may write, for messages.
 ALLOWED = (
     "and or not = <> < <= > >= between in is null like + - * / % || case abs ceil coalesce day floor length lower month "
@@ -90,6 +95,11 @@ def _parsed(text: str) -> exp.Expression:
         raise _Refused(f"not a SQL expression{place}", "write a boolean such as: orders > 3 and city like 'B%'") from None
 
 
+def _spelled(name: str) -> str:
+    """An operator or function as a person writes it, from the parser's name for it."""
+    return _OPERATORS.get(name, name.lower())
+
+
 def _family(kind: Type) -> str:
     if kind.is_number:
         return _NUMBER
@@ -130,12 +140,16 @@ class _Reader:
         if name in _FUNCTIONS:
             family, kind = _FUNCTIONS[name]
             for argument in arguments:
-                _expect(argument, family, name.lower())
+                _expect(argument, family, _spelled(name))
             return core.Call(name.lower(), arguments, kind)
         return self._alike(name, arguments)
 
-    def _alike(self, name: str, arguments: tuple[core.Value, ...]) -> core.Value:
-        """A function whose arguments must be of one family; text beside a time is read as one."""
+    def _alike(self, name: str, arguments: tuple[core.Value, ...], said: str = "") -> core.Value:
+        """A function whose arguments must be of one family; text beside a time is read as one.
+
+        `said` is its name in faults where the parser has none for it.
+        """
+        said = said or _spelled(name)
         known = [argument for argument in arguments if not _is_null(argument)]
         times = [argument for argument in known if argument.type.is_time]
         if times:
@@ -143,11 +157,11 @@ class _Reader:
             known = [argument for argument in arguments if not _is_null(argument)]
         families = {_family(argument.type) for argument in known}
         if len(families) > 1 or "a list" in families:
-            raise _Refused(f"{name.lower()} of {' and '.join(sorted(families))}", "both sides are of one kind")
+            raise _Refused(f"{said} of {' and '.join(sorted(families))}", "both sides are of one kind")
         kinds = {argument.type for argument in known}
         common = Type.DECIMAL if kinds == {Type.INTEGER, Type.DECIMAL} else next(iter(kinds), Type.BOOLEAN)
         if kinds == {Type.DATE, Type.TIMESTAMP}:
-            raise _Refused(f"{name.lower()} of a date and a time", "compare dates with dates, times with times")
+            raise _Refused(f"{said} of a date and a time", "compare dates with dates, times with times")
         return core.Call(name.lower(), arguments, _ALIKE[name] or common)
 
     def _as_time(self, value: core.Value, kind: Type) -> core.Value:
@@ -210,7 +224,7 @@ class _Reader:
         default = node.args.get("default")
         results = [self.read(branch.args["true"]) for branch in node.args["ifs"]]
         results.append(self.read(default) if default is not None else core.Constant(None, Type.BOOLEAN))
-        alike = self._alike("Coalesce", tuple(results))
+        alike = self._alike("Coalesce", tuple(results), "case")
         assert isinstance(alike, core.Call)
         pairs = [part for pair in zip(tests, alike.args, strict=False) for part in pair]
         return core.Call("case", (*pairs, alike.args[-1]), alike.type)

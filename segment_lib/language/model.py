@@ -49,6 +49,11 @@ class Model(BaseModel):
         return {fields[name].alias or name: getattr(self, name) for name in fields if name in self.model_fields_set}
 
 
+def misplaced(message: str, *path: str | int) -> PydanticCustomError:
+    """The error of a validator of a whole model for a fault that lies deeper in it, at `path`."""
+    return PydanticCustomError("misplaced", "{message}", {"message": message, "path": path})
+
+
 def tag(choice: str) -> str:
     """How the choice of a union is marked in the place of a fault, so that it is never taken for a key of the file."""
     return f"={choice}"
@@ -83,12 +88,16 @@ def quoted(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
-def _flow(value: Any) -> str:
-    value = plain(value)
+def _flow(value: Any, depth: int = 3) -> str:
+    """The flow style of YAML, with dots for what is nested deeper than `depth`."""
+    if isinstance(value, Model):
+        value = value.to_plain()
+    if is_container(value) and not depth:
+        return "..."
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(part, depth - 1)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(part, depth - 1) for part in value) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = value.isoformat() if isinstance(value, date) else str(value)
@@ -178,7 +187,7 @@ class Duration(Model):
         if not self.given():
             raise ValueError("write {at_most: 24h}, or at_least, more_than, less_than, between")
         if self.between and Step.parse(self.between[0]).rough_days > Step.parse(self.between[1]).rough_days:
-            raise ValueError(f"between has the larger end first; write [{self.between[1]}, {self.between[0]}]")
+            raise misplaced(f"the larger end is first; write [{self.between[1]}, {self.between[0]}]", "between")
         return self
 
     def bounds(self) -> Iterator[tuple[str, Step]]:

@@ -40,7 +40,7 @@ class EventType(Model):
     """One event type of a union, with a filter of its own."""
 
     wanted: ClassVar[str] = "an event type"
-    example: ClassVar[str] = "its name, {type: NAME, where: {...}}, or a list of these"
+    example: ClassVar[str] = "its name or {type: NAME, where: {...}}"
 
     type: Text
     where: RowFilter | None = None
@@ -216,8 +216,6 @@ def aggregated(name: str, of: str, columns: Columns, scope: Scope, lines: core.T
 
 class Source(Model):
     """Events of some types, or orders of some statuses, inside another condition."""
-
-    example: ClassVar[str] = "an event type, {did: TYPE, where: {...}} or {ordered: any}"
 
     did: EventTypes | None = None
     ordered: Statuses | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from segment_lib.clock import Clock, Interval, Step
-from segment_lib.language.model import Model, StepText, Text, quoted
+from segment_lib.language.model import Model, StepText, Text, misplaced, quoted
 
 NAMED = ("today", "yesterday", "this_month", "last_month")
 _FORMS = "30d, today, {from: DATE, to: DATE}, {ago: [60d, 30d]} or {before: 90d}"
@@ -34,7 +34,7 @@ class Window(Model):
         if given not in ({"last"}, {"named"}, {"ago"}, {"before"}, {"from"}, {"to"}, {"from", "to"}):
             raise ValueError(f"write {_FORMS}")
         if self.ago and Step.parse(self.ago[0]).rough_days <= Step.parse(self.ago[1]).rough_days:
-            raise ValueError(f"ago runs from the farther to the nearer: write [{self.ago[1]}, {self.ago[0]}]")
+            raise misplaced(f"ago runs from the farther to the nearer: write [{self.ago[1]}, {self.ago[0]}]", "ago")
         first, last = _day(self.from_), _day(self.to)
         if first and last and first > last:
             raise ValueError(f"the window ends ({last}) before it starts ({first})")
@@ -80,7 +80,8 @@ def _no_day(text: str) -> date:
 
 def _written(value: Any) -> Any:
     if isinstance(value, str) and value[:1].isalpha() and value not in NAMED:
-        raise ValueError(f"{quoted(value)} is not a window of time; by name there are {', '.join(NAMED)}; else write 30d")
+        names = ", ".join(NAMED)
+        raise ValueError(f"{quoted(value)} is not a window of time; by name there are {names}; else write 30d")
     if isinstance(value, str):
         return {"named": value} if value in NAMED else {"last": value}
     if isinstance(value, dict):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from segment_lib import definitions_log, evaluate, metrics, preparation
+from segment_lib import core, definitions_log, evaluate, metrics, preparation, profiles
 from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock
 from segment_lib.definition import Segment
@@ -89,7 +89,9 @@ def preview(
     try:
         if segment.id in found.faults:
             raise HeldBackError(f"{segment.id} would be set aside: {found.faults[segment.id]}")
-        judged = _judged(plan, found, sampled, segment, moment)
+        asked = core.scores_of(plan.nodes())
+        scored = replace(found, customers=profiles.with_scores(found.customers, lake, moment.run, asked))
+        judged = _judged(plan, scored, sampled, segment, moment)
         return _told(segment, plan, moment, sampled, judged, rate, notes)
     finally:
         found.customers.unpersist()
@@ -177,6 +179,7 @@ def _plan(
     plan = build_plan(
         (segment.model_copy(update=changes), *others), catalogue, clock, stalled=held,
         fixed=frozenset(other.id for other in others if other.id not in held),
+        scores=moment.run.scores if moment.run else frozenset(),
     )
     if segment.id in plan.stalled:
         raise HeldBackError(f"{segment.id} cannot be evaluated yet: {plan.stalled[segment.id]}")
@@ -258,6 +261,9 @@ def _notes(
     segment: Segment, plan: EvaluationPlan, moment: Moment, sample: Sample, members: int
 ) -> Iterator[str]:
     """What a reader of the numbers has to know besides."""
+    scores = ", ".join(core.scores_of(plan.nodes()))
+    if scores:
+        yield f"{scores}: as published on {moment.day}"
     references = ", ".join(sorted(segment.references()))
     if references:
         yield f"the members of {references} are those published on {moment.day}"

@@ -85,7 +85,7 @@ def _kept(lake: RecordingLake, history: History, found: Published) -> RecordedFr
 def _computed(lake: RecordingLake, history: History, found: Published) -> tuple[RecordedFrame, list[str]]:
     """The members that the conditions give, and what to say of how they are computed."""
     plan, reduced = found.plan(), found.reduced
-    rows = people(plan, lake, found.run.inputs).where("_evaluated")
+    rows = found.scored(people(plan, lake, found.run.inputs).where("_evaluated"), lake)
     said = [f"{feature.name}: {described(feature, found.clock)}" for feature in plan.features]
     said += [f"{sequence.name}: whether a sequence is found" for sequence in plan.sequences]
     references = sorted(found.segment.references())

@@ -67,8 +67,8 @@ def explain(lake: Lake, history: History, found: Published, customer_id: str) ->
     canonical = _canonical(lake, found, customer_id)
     tree, considered = _condition(found.segment.where, found), _considered(found)
     holdout = found.segment.holdout
-    cut = None if core.scores_of(found.reduced.walk()) else found.reduced.cut
-    asked = [part for root in (tree, *considered) for part in root.walk() if not core.scores_of(part.test.walk())]
+    cut = None if found.waits_for(found.reduced) else found.reduced.cut
+    asked = [part for root in (tree, *considered) for part in root.walk() if not found.waits_for(part.test)]
     tests = dict.fromkeys(test for part in asked for test in facts.tests_of(part.test))
     values = dict.fromkeys(value for part in asked for value in facts.values_of(part.test))
     values |= {cut.by: None} if cut else {}
@@ -142,14 +142,14 @@ def _rows(
 ) -> Iterator[tuple[DataFrame, DataFrame | None, Names]]:
     """The customer's row, everyone's where percentiles or a limit need them, and how conditions find values in both."""
     plan, names = found.plan(needed), names_of(found)
-    bounds = [pair for pair in plan.percentiles if not core.scores_of(pair[0].walk())]
+    bounds = [pair for pair in plan.percentiles if not found.waits_for(pair[0])]
     published = rebuild.members(lake, history, found.run)
     who = _is(lake, canonical)
     if not bounds and not found.reduced.cut:
         own = published.where(who(F.col("customer_id")))
-        yield with_map(people(plan, lake, found.run.inputs, who=who), own, "_published"), None, names
+        yield with_map(found.scored(people(plan, lake, found.run.inputs, who=who), lake), own, "_published"), None, names
         return
-    everyone = with_map(people(plan, lake, found.run.inputs), published, "_published").persist()
+    everyone = with_map(found.scored(people(plan, lake, found.run.inputs), lake), published, "_published").persist()
     try:
         evaluated = everyone.where("_evaluated")
         names = replace(names, bounds=exact_percentiles(evaluated, bounds, names))
@@ -224,7 +224,7 @@ def _limit(everyone: DataFrame, mine: DataFrame, cut: core.Cut, found: Published
 
 def _line(part: _Part, found: Published, seen: Found) -> Line:
     """A condition with its truth and, when it is not made of others, what it rests on."""
-    scores = core.scores_of(part.test.walk())
+    scores = found.waits_for(part.test)
     truth = None if scores else seen.truths[part.test]
     if part.parts:
         return Line(part.text, part.key, truth, parts=tuple(_line(inner, found, seen) for inner in part.parts))
