@@ -412,7 +412,7 @@ def test_a_condition_type_that_is_one_more_file_is_read_labelled_and_planned(wit
 def test_it_is_checked_with_file_and_line(with_one_more):
     assert with_one_more["faults"] == [
         "x.yaml:5: where.all[1].tims: unknown key 'tims'; did you mean 'times'?",
-        "x.yaml:5: where.all[1].times: input should be greater than or equal to 2",
+        "x.yaml:5: where.all[1].times: 2 or more is needed here, not 1",
         "x.yaml:4: where.all[1].rebought: no product; write its id",
         "x.yaml:4: where.all[1]: no condition is named 'rebougt'; did you mean 'rebought'?",
         "x.yaml:4: where.all[1]: missing key 'within'",

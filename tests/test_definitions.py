@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import date
+from decimal import Decimal
 
 import pytest
 
@@ -13,6 +16,7 @@ from segment_lib.definition.load import load_segments, load_texts
 from segment_lib.definition.schema import json_schema
 from segment_lib.definition.segment import Segment
 from segment_lib.errors import ConfError
+from segment_lib.language.model import quoted
 from segment_lib.strict_yaml import parse
 
 CATALOGUE = Catalogue(
@@ -48,10 +52,13 @@ FAULTS = [
     ("where: {customer: city, at_least: a}", "x.yaml:1: where.at_least: at_least does not fit a value of type text; these do: is, is_not, in, not_in, contains, not_contains, starts_with, ends_with, matches, known"),
     ("where: {customer: city, matches: 'a(?=b)'}", "x.yaml:1: where.matches: 'a(?=b)' is not a regular expression: invalid perl operator: (?=; RE2 syntax, no look-around or backreference"),
     ("where: {customer: city}", "x.yaml:1: where: no operator; add one, such as is, at_least, in_last or known"),
-    ("where: {customer: city, is: }", "x.yaml:1: where: 'is' has no value; write one or leave the key out (known: false asks for missing)"),
-    ("where:\n  did: any\n  within:", "x.yaml:1: where: 'within' has no value; write one or leave the key out (known: false asks for missing)"),
+    ("where: {customer: city, is: }", "x.yaml:1: where.is: 'is' has no value; write one or leave the key out (known: false asks for missing)"),
+    ("where:\n  did: any\n  within:", "x.yaml:3: where.within: 'within' has no value; write one or leave the key out"),
+    ("where:\n  did:", "x.yaml:2: where.did: 'did' has no value; write one"),
+    ("where:\n  did: any\n  where: {amount: }", "x.yaml:3: where.where.amount: 'amount' has no value; write one or leave the key out (known: false asks for missing)"),
+    ("where: {did: any}\nowner:", "x.yaml:2: owner: 'owner' has no value; write one or leave the key out"),
     ("where: {customer: points, between: [9, 1]}", "x.yaml:1: where.between: between [9, 1] has the larger end first; write the smaller first"),
-    ("where: {customer: created_at, ago: [3d, 9d]}", "x.yaml:1: where: ago runs from the farther to the nearer: write [9d, 3d]"),
+    ("where: {customer: created_at, ago: [3d, 9d]}", "x.yaml:1: where.ago: ago runs from the farther to the nearer: write [9d, 3d]"),
     ("where: {did: any, within: 3x}", "x.yaml:1: where.within: '3x' is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y"),
     ("where: {did: any, within: {from: 2026-02-01, to: 2026-01-01}}", "x.yaml:1: where.within: the window ends (2026-01-01) before it starts (2026-02-01)"),
     ("where: {did: any, where: {amount: {at_least: {percentile: 9}}}}", "x.yaml:1: where.where.amount.at_least: a percentile compares a customer with others; a filter looks at one row; use it on the aggregate or on a customer field"),
@@ -62,11 +69,39 @@ FAULTS = [
     ("where: {split: {salt: a, from: 50, to: 50}}", "x.yaml:1: where.split: buckets [50, 50) are none; from must be less than to"),
     ("where: {stopped: page_viewed, within: 30d, quiet: 30d}", "x.yaml:1: where.quiet: quiet (30d) must be shorter than within (30d)"),
     ("where: {regularly: page_viewed, every: 7d, periods: {of: 4, at_least: 5}}", "x.yaml:1: where.periods: at_least 5 of 4 periods can never be"),
-    ("where: {sequence: [{did_not: page_viewed}, {did: page_viewed}]}", "x.yaml:1: where: a sequence cannot begin with did_not: there is no step before it"),
+    ("where: {sequence: [{did_not: page_viewed}, {did: page_viewed}]}", "x.yaml:1: where.sequence[0].did_not: a sequence cannot begin with did_not: there is no step before it"),
     ("where: {value: {ordered: any}, at_least: 3}", "x.yaml:1: where.value: a value needs one aggregate, such as count: true or sum: revenue"),
     ("where: {sql: 'reflect(1)'}", "x.yaml:1: where.sql: sql is off; write it with the other conditions, or let conf say catalogue: {sql: true}"),
     ("kind: statc\nwhere: {did: any}", "x.yaml:1: kind: 'statc' is not possible here; write 'dynamic' or 'static'"),
     ("name: a", "x.yaml:1: missing key 'where'"),
+    # Values are said as YAML writes them, and what is missing or too much as a person counts it.
+    ("where: {customer: registered, is: 0.50}", "x.yaml:1: where.is: 0.50 is neither true nor false, but the field is boolean"),
+    ("where: {customer: points, is: true}", "x.yaml:1: where.is: true is not a number, but the field is"),
+    ("where: {customer: city, is: true}", 'x.yaml:1: where.is: true is not text, but the field is; quote it: "true"'),
+    ("where: {customer: city, known: 0.5}", "x.yaml:1: where.known: true or false is needed here, not 0.5"),
+    ("where: {customer: city, known: {a: 1}}", "x.yaml:1: where.known: true or false is needed here, not a mapping"),
+    ("where: {customer: city, matches: '\\d('}", "x.yaml:1: where.matches: '\\d(' is not a regular expression: missing ): \\d(; RE2 syntax, no look-around or backreference"),
+    ("where: {customer: birthday, in_last: {a: 1}}", "x.yaml:1: where.in_last: {a: 1} is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y"),
+    ("where: {customer: points, between: [1]}", "x.yaml:1: where.between: a list of 2 is needed here, not of 1"),
+    ("where: {customer: points, between: [1, 2, 3]}", "x.yaml:1: where.between: at most 2 entries are possible here, not 3"),
+    ("where: {customer: points, at_least: {percentil: 9}}", "x.yaml:1: where.at_least.percentil: unknown key 'percentil'; did you mean 'percentile'?"),
+    ("where: {consent: {channel: [email, '5', null]}}", "x.yaml:1: where.consent: {channel: [email, '5', null]} is not possible here; write 'email', 'sms' or 'push'"),
+    ("where: {consent: [[[[email]]]]}", "x.yaml:1: where.consent: [[[...]]] is not possible here; write 'email', 'sms' or 'push'"),
+    ("where: {consent: \"it's\"}", "x.yaml:1: where.consent: \"it's\" is not possible here; write 'email', 'sms' or 'push'"),
+    ("where: {customer: points, between: []}", "x.yaml:1: where.between: a list of 2 is needed here, not of 0"),
+    ("where: {did: any, within: {before: }}", "x.yaml:1: where.within.before: 'before' has no value; write one or leave the key out"),
+    ("where: {did: any, queit: 30d}", "x.yaml:1: where.queit: unknown key 'queit'; known: avg, count, did, distinct, first, latest, max, min ... and 4 more"),
+    # An operator that does not belong here is no slip of the one that looks like it.
+    ("where: {segment: x, member_for: {in_last: 3d}}", "x.yaml:1: where.member_for.in_last: unknown key 'in_last'; known: at_least, at_most, between, less_than, more_than"),
+    ("where: {value: {did: any, where: {amnt: 1}, count: true}, at_least: 1}", "x.yaml:1: where.value.where.amnt: unknown event property 'amnt'; did you mean 'amount'?"),
+    ("where: {split: {}}", "x.yaml:1: where.split: missing keys 'salt', 'from' and 'to'"),
+    ("where: {did: any}\nguard: {change: {a: 0.5}}", "x.yaml:2: guard.change: {a: 0.5} is not a percentage; write 30%"),
+    ("where: {did: any}\nname: ''", "x.yaml:2: name: empty text; write at least one character"),
+    ("where: {did: any}\nlimit: {top: 5, by: {custmer: points}}", "x.yaml:2: limit.by.custmer: unknown key 'custmer'; did you mean 'customer'?"),
+    ("where: {is: DE, customr: country}", "x.yaml:1: where: no condition is named 'customr'; did you mean 'customer'?"),
+    ("where: {xyzzy: 1, customr: country}", "x.yaml:1: where: no condition is named 'customr'; did you mean 'customer'?"),
+    ("where: {DID: any}", "x.yaml:1: where: no condition is named 'DID'; did you mean 'did'?"),
+    ("where: {within: 30d}", "x.yaml:1: where: only 'within' here, which names no condition; add the key that does, such as did: any"),
     ("id: y\nwhere: {did: any}", "x.yaml:1: id: the file name is the id; leave the key out"),
     ("- a", "x.yaml:1: a definition is a mapping with the key 'where'"),
     ("where: {did: any}\nwhere: {did: any}", "x.yaml:2: where: key 'where' stands twice; first in line 1; keep one"),
@@ -81,6 +116,53 @@ FAULTS = [
 def test_fault(text, expected):
     """Every fault says where it is, what is wrong, and what to write instead."""
     assert issues(text) == [expected]
+
+
+#: Words of Python and of pydantic that no message may have.
+OF_PYTHON = re.compile(r"Decimal|tuple|None|True|False|Input|input should|after validation|<class|=\w+\[|\bdict\b|missing key '\d")
+#: Values of every kind; each is wrong for most keys.
+SLIPS = (
+    "", "''", "0.5", "-1", "true", "yes please", "[]", "[0.5]", "[[a]]", "{}", "{a: 0.5}", "{is: 0.5}", "{at_least: [1]}", "30 days",
+    "{in_last: {a: 1}}", "[a, 1, 2]", "2026-13-01",
+)
+
+
+def slips():
+    """Every key of every condition type and of the segment itself, with every value, beside what else it needs."""
+    for key, condition in sorted(REGISTRY.items()):
+        block = re.findall(r"```yaml\n(.*?)```", condition.__doc__ or "", flags=re.S)[0]
+        example = parse("\n".join(line.removeprefix("    ") for line in block.splitlines()), "x").value
+        for name in [info.alias or name for name, info in condition.model_fields.items()]:
+            for slip in SLIPS:
+                others = "".join(f"  {other}: {json.dumps(part, default=float)}\n" for other, part in example.items() if other != name)
+                yield f"where:\n{others}  {name}: {slip}\n"
+    for name in [info.alias or name for name, info in Segment.model_fields.items() if name not in ("id", "where")]:
+        for slip in SLIPS:
+            yield f"where: {{did: any}}\n{name}: {slip}\n"
+
+
+def test_no_fault_shows_python():
+    """Whatever stands at whatever key, what is said of it is in words of the file."""
+    faulty = 0
+    for text in slips():
+        found = issues(text)
+        faulty += bool(found)
+        assert not [line for line in found if OF_PYTHON.search(line)], text
+    assert faulty > 2_000
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    ("DE", "'DE'"), ("it's", '"it\'s"'), ("a\nb", '"a\\nb"'), (Decimal("0.50"), "0.50"), (1.5, "1.5"), (True, "true"), (None, "null"),
+    (date(2026, 3, 29), "2026-03-29"), ({"a": ("b", "true", "30d", "5")}, "{a: [b, 'true', 30d, '5']}"),
+    ({"a": [["b"]]}, "{a: [[b]]}"), ("x" * 99, "'" + "x" * 79 + " ..."),
+])
+def test_a_value_is_said_as_yaml_writes_it(value, said):
+    assert quoted(value) == said
+
+
+def test_what_is_said_of_a_value_reads_back_as_that_value():
+    value = {"a": [Decimal("0.5"), 3, False, None, "no", "12", "1.5", "it's", "a: b"], "b c": {"d": "2026-01-01", "e": "~"}}
+    assert parse("".join(quoted({key: part})[1:-1] + "\n" for key, part in value.items()), "x").value == value
 
 
 def test_every_fault_of_every_file_at_once():
@@ -111,7 +193,7 @@ MIXED = [
     ]),
     ("kind: statc\nowner: [a]\nwhere:\n  not:\n    none:\n      - {custmer: country}\n      - {list: newsleter}", [
         "x.yaml:1: kind: 'statc' is not possible here; write 'dynamic' or 'static'",
-        "x.yaml:2: owner: text is needed here, not a list; quote it if it is text",
+        "x.yaml:2: owner: text is needed here, not a list",
         "x.yaml:6: where.not.none[0]: no condition is named 'custmer'; did you mean 'customer'?",
         "x.yaml:7: where.not.none[1].list: unknown list 'newsleter'; did you mean 'newsletter'?",
     ]),
@@ -121,7 +203,7 @@ MIXED = [
     ]),
     ("wher: {did: a}\nlimit: {top: 0, by: {customer: contry}}\nwhere: {ordered: piad}", [
         "x.yaml:1: wher: unknown key 'wher'; did you mean 'where'?",
-        "x.yaml:2: limit.top: input should be greater than or equal to 1",
+        "x.yaml:2: limit.top: 1 or more is needed here, not 0",
         "x.yaml:3: where.ordered: unknown order status 'piad'; did you mean 'paid'?",
     ]),
     # The first fault of a step hides what is wrong with it as a whole; the other steps are checked.
@@ -129,6 +211,14 @@ MIXED = [
         "x.yaml:3: where.all[0].sequence[1].dd: unknown key 'dd'; did you mean 'did'?",
         "x.yaml:4: where.all[1].did[0].wher: unknown key 'wher'; did you mean 'where'?",
         "x.yaml:4: where.all[1].did[1]: unknown event type 'oops'; known: added_to_cart, any, checkout_completed, page_viewed, product_viewed",
+    ]),
+    ("where:\n  did: any\n  within:\n  count:", [
+        "x.yaml:3: where.within: 'within' has no value; write one or leave the key out",
+        "x.yaml:4: where.count: 'count' has no value; write one or leave the key out",
+    ]),
+    ("where:\n  regularly: any\n  every: 7d\n  periods: {of: 4, at_most: 2}", [
+        "x.yaml:4: where.periods: missing key 'at_least'",
+        "x.yaml:4: where.periods.at_most: unknown key 'at_most'; known: at_least, of",
     ]),
     # Of an event type that does not exist nobody knows the properties.
     ("where:\n  did: checkout_complted\n  where: {order_id: a}", [

@@ -43,7 +43,7 @@ def test_words(where, said):
 
 @told(
     ("where:\n  all: []", "x.yaml:2: where.all: an empty list; write at least one entry"),
-    ("where:\n  all: {did: any}", "x.yaml:2: where.all: a list is needed here"),
+    ("where:\n  all: {did: any}", "x.yaml:2: where.all: a list is needed here, not a mapping"),
     ("where:\n  all:\n    - did: any\n    - {}",
      "x.yaml:4: where.all[1]: an empty condition; write one, such as {customer: country, is: DE}"),
     ("where:\n  all:\n    - did: any\n  within: 30d", "x.yaml:4: where.within: unknown key 'within'; known: all"),

@@ -133,7 +133,7 @@ def test_words(where, said):
     ("where:\n  customer: birthday\n  anniversary: {from: 02-30, to: 03-01}",
      "x.yaml:3: where.anniversary: '02-30' is not a day of the year; write MM-DD, such as 12-02"),
     ("where:\n  customer: points\n  at_least: {percentile: 101}",
-     "x.yaml:3: where.at_least.percentile: input should be less than or equal to 100"),
+     "x.yaml:3: where.at_least.percentile: 100 or less is needed here, not 101"),
     ("where:\n  customer: city\n  in: []", "x.yaml:3: where.in: an empty list; write at least one entry"),
 )
 def test_fault(text, said):

@@ -106,12 +106,18 @@ def test_words(where, said):
 @told(
     ("where:\n  did: [page_viewed, page_viewd]",
      "x.yaml:2: where.did[1]: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  did:\n    - type: page_viewed\n      where: {amnt: 5}",
+     "x.yaml:4: where.did[0].where.amnt: unknown event property 'amnt'; did you mean 'amount'?"),
+    ("where:\n  did: 0.50", "x.yaml:2: where.did: an event type is needed here, not 0.50; write its name or "
+     "{type: NAME, where: {...}}"),
     ("where:\n  did: []",
      "x.yaml:2: where.did: an empty list names no event type; write a type, a list of types or any"),
     ("where:\n  did: any\n  where: {chanel: email}",
      "x.yaml:3: where.where.chanel: unknown event property 'chanel'; did you mean 'channel'?"),
     ("where:\n  did: any\n  where: {}",
      "x.yaml:3: where.where: a filter is a mapping such as {channel: email}, not empty"),
+    ("where:\n  did: any\n  where: [channel]",
+     "x.yaml:3: where.where: a filter is a mapping such as {channel: email}, not a list"),
     ("where:\n  did: any\n  where: {channel: [email]}",
      "x.yaml:3: where.where.channel: a list needs an operator: write {in: [...]}"),
     ("where:\n  did: any\n  where: {any: [{channel: email}], amount: 5}",
@@ -124,6 +130,16 @@ def test_words(where, said):
      "x.yaml:3: where.sum.of: items.quantity belongs to orders; use it with ordered"),
     ("where:\n  did: any\n  min: {of: channel, known: true}",
      "x.yaml:3: where.min.of: channel is text, and min needs a number or a time"),
+    ("where:\n  did: any\n  within: this_week", "x.yaml:3: where.within: 'this_week' is not a window of time; by name "
+     "there are today, yesterday, this_month, last_month; else write 30d"),
+    ("where:\n  did: any\n  within: 30", "x.yaml:3: where.within: 30 is not a window of time; write 30d, today, "
+     "{from: DATE, to: DATE}, {ago: [60d, 30d]} or {before: 90d}"),
+    ("where:\n  did: any\n  within: {last_days: 30}",
+     "x.yaml:3: where.within.last_days: unknown key 'last_days'; known: ago, before, from, to"),
+    ("where:\n  did: any\n  within: {ago: [30d, 60d]}",
+     "x.yaml:3: where.within.ago: ago runs from the farther to the nearer: write [60d, 30d]"),
+    ("where:\n  did: any\n  sum: amount",
+     "x.yaml:3: where.sum: a mapping is needed here, not 'amount'; write {of: PROPERTY, at_least: 100}"),
     ("where:\n  did: any\n  within: 30 days",
      "x.yaml:3: where.within: '30 days' is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y"),
     ("where:\n  did: any\n  where: {amount: {at_least: {percentile: 9}}}", "x.yaml:3: where.where.amount.at_least: a "

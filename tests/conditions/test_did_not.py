@@ -51,7 +51,12 @@ def test_words(where, said):
 
 @told(
     ("where:\n  did_not: any\n  count: 0", "x.yaml:3: where.count: unknown key 'count'; known: did_not, where, within"),
-    ("where:\n  did_not: {ordered: any, did: any}", "x.yaml:2: where.did_not: write either did or ordered"),
+    ("where:\n  did_not: {ordered: any, did: any}",
+     "x.yaml:2: where.did_not: write either did or ordered, such as {ordered: any}"),
+    ("where:\n  did_not: page_viewd",
+     "x.yaml:2: where.did_not: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  did_not: page_viewd\n  where: {amnt: 1}",
+     "x.yaml:2: where.did_not: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
     ("where:\n  did_not: any\n  where: {amount: {at_least: low}}",
      "x.yaml:3: where.where.amount.at_least: 'low' is not a number, but the field is"),
 )

@@ -59,6 +59,18 @@ def test_words(where, said):
     ("where:\n  first_did: page_viewed", "x.yaml:1: where: missing key 'within'"),
     ("where:\n  first_did: {ordered: []}\n  within: 30d",
      "x.yaml:2: where.first_did.ordered: an empty list; write at least one entry"),
+    ("where:\n  first_did: {orderd: any}\n  within: 30d",
+     "x.yaml:2: where.first_did.orderd: unknown key 'orderd'; did you mean 'ordered'?"),
+    ("where:\n  first_did: {where: {amount: 5}}\n  within: 30d",
+     "x.yaml:2: where.first_did: write either did or ordered, such as {ordered: any}"),
+    ("where:\n  first_did: page_viewd\n  within: 30d",
+     "x.yaml:2: where.first_did: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  first_did: [page_viewed, page_viewd]\n  within: 30d",
+     "x.yaml:2: where.first_did[1]: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  first_did:\n    did: page_viewd\n    where: {amnt: 5}\n  within: 30d",
+     "x.yaml:3: where.first_did.did: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  first_did:\n    did: page_viewed\n    where: {amnt: 5}\n  within: 30d", "x.yaml:4: "
+     "where.first_did.where.amnt: unknown event property 'amnt'; did you mean 'amount'?"),
     ("where:\n  first_did: page_viewed\n  within: {from: 2026-02-01, to: 2026-01-01}",
      "x.yaml:3: where.within: the window ends (2026-01-01) before it starts (2026-02-01)"),
 )

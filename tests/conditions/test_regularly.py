@@ -76,12 +76,15 @@ REGULARLY = "where:\n  regularly: page_viewed\n  every: 7d\n"
 @told(
     (f"{REGULARLY}  periods: {{of: 4, at_least: 5}}", "x.yaml:4: where.periods: at_least 5 of 4 periods can never be"),
     (f"{REGULARLY}  periods: {{of: 367, at_least: 5}}",
-     "x.yaml:4: where.periods.of: input should be less than or equal to 366"),
-    (f"{REGULARLY}  periods: 4", "x.yaml:4: where.periods: a mapping is needed here, not 4"),
+     "x.yaml:4: where.periods.of: 366 or less is needed here, not 367"),
+    ("where:\n  regularly: page_viewd\n  every: 7d\n  periods: {of: 4, at_least: 2}",
+     "x.yaml:2: where.regularly: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    (f"{REGULARLY}  periods: 4",
+     "x.yaml:4: where.periods: a mapping is needed here, not 4; write {of: 8, at_least: 6}"),
     (f"{REGULARLY}  periods: {{of: 4, at_least: 2}}\n  count: {{at_most: 2}}",
-     "x.yaml:1: where: count in each period takes one lower bound above zero, such as {at_least: 2}"),
+     "x.yaml:5: where.count: count in each period takes one lower bound above zero, such as {at_least: 2}"),
     (f"{REGULARLY}  periods: {{of: 4, at_least: 2}}\n  count: {{at_least: 0}}",
-     "x.yaml:1: where: count in each period takes one lower bound above zero, such as {at_least: 2}"),
+     "x.yaml:5: where.count: count in each period takes one lower bound above zero, such as {at_least: 2}"),
 )
 def test_fault(text, said):
     assert issues(text) == [said]

@@ -57,6 +57,9 @@ def test_words(where, said):
 
 @told(
     ("where:\n  restarted: page_viewed\n  within: 30d", "x.yaml:1: where: missing key 'gap'"),
+    ("where:\n  restarted: page_viewed", "x.yaml:1: where: missing keys 'within' and 'gap'"),
+    ("where:\n  restarted:\n    ordered: piad\n  within: 30d\n  gap: 60d",
+     "x.yaml:3: where.restarted.ordered: unknown order status 'piad'; did you mean 'paid'?"),
     ("where:\n  restarted: page_viewed\n  within: 30d\n  gap: 0d",
      "x.yaml:4: where.gap: '0d' is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y"),
 )

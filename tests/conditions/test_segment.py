@@ -91,9 +91,12 @@ def test_words(where, said):
     ("where:\n  segment: vip", "x.yaml:2: where.segment: unknown segment 'vip'; known: x, y"),
     ("where:\n  segment: x",
      "x.yaml:1: where: segments refer to each other in a circle: x -> x; break it at one of them"),
-    ("where:\n  segment: y\n  member_for: 30d", "x.yaml:3: where.member_for: a mapping is needed here, not '30d'"),
+    ("where:\n  segment: y\n  member_for: 30d", "x.yaml:3: where.member_for: a mapping is needed here, not '30d'; "
+     "write {at_least: 30d}"),
+    ("where:\n  segment: y\n  member_for: {is: 3d}", "x.yaml:3: where.member_for.is: unknown key 'is'; known: "
+     "at_least, at_most, between, less_than, more_than"),
     ("where:\n  segment: y\n  member_for: {between: [30d, 7d]}",
-     "x.yaml:3: where.member_for: between has the larger end first; write [7d, 30d]"),
+     "x.yaml:3: where.member_for.between: the larger end is first; write [7d, 30d]"),
     ("where:\n  segment: y\n  entered: {contains: a}",
      "x.yaml:3: where.entered.contains: contains does not fit a value of type date; these do: is, is_not, in, not_in, "
      "at_least, more_than, at_most, less_than, between, known, before, after, on, in_last, not_in_last, in_next, ago, "

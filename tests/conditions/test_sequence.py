@@ -111,23 +111,32 @@ FIRST, SECOND = "did: product_viewed", "did: added_to_cart"
 
 
 @told(
-    (file(FIRST), "x.yaml:2: where.sequence: an empty list; write at least one entry"),
+    (file(FIRST), "x.yaml:2: where.sequence: a list of 1 is too short; write at least 2 entries"),
     (file("did_not: page_viewed", FIRST),
-     "x.yaml:1: where: a sequence cannot begin with did_not: there is no step before it"),
+     "x.yaml:3: where.sequence[0].did_not: a sequence cannot begin with did_not: there is no step before it"),
     (file("{did: page_viewed, after: {at_most: 1h}}", FIRST),
-     "x.yaml:1: where: the first step has no step before it, so it takes no after"),
+     "x.yaml:3: where.sequence[0].after: the first step has no step before it, so it takes no after"),
     (file(FIRST, "{did_not: page_viewed, after: {at_least: 1h}}", SECOND),
-     "x.yaml:1: where: step 2: after on a did_not is allowed only at the end"),
+     "x.yaml:4: where.sequence[1].after: after on a did_not is allowed only at the end"),
     (file(FIRST, "did_not: page_viewed", "did_not: email_opened"),
-     "x.yaml:1: where: steps 2 and 3 are both did_not; write one with a list of types"),
+     "x.yaml:5: where.sequence[2].did_not: steps 2 and 3 are both did_not; write one with a list of types"),
     (file(FIRST, "{did_not: page_viewed, after: {at_most: 1h}}"),
-     "x.yaml:1: where: after on a final did_not says how long it must be quiet: write {at_least: 24h}"),
+     "x.yaml:4: where.sequence[1].after: after on a final did_not says how long it must be quiet: "
+     "write {at_least: 24h}"),
     (file(FIRST, "{did: page_viewed, ordered: any}"),
      "x.yaml:4: where.sequence[1]: a step is one of did, ordered, did_not"),
     (file(FIRST, "{did: page_viewed, after: {}}"),
      "x.yaml:4: where.sequence[1].after: write {at_most: 24h}, or at_least, more_than, less_than, between"),
-    (file(FIRST, "did: page_viewd"), "x.yaml:4: where.sequence[1]: unknown event type 'page_viewd'; did you mean "
-     "'page_viewed'?"),
+    (file(FIRST, "did: page_viewd"), "x.yaml:4: where.sequence[1].did: unknown event type 'page_viewd'; did you "
+     "mean 'page_viewed'?"),
+    (file(FIRST, "did: [page_viewed, page_viewd]"), "x.yaml:4: where.sequence[1].did[1]: unknown event type "
+     "'page_viewd'; did you mean 'page_viewed'?"),
+    (file(FIRST, "did_not: page_viewd"), "x.yaml:4: where.sequence[1].did_not: unknown event type "
+     "'page_viewd'; did you mean 'page_viewed'?"),
+    (file(FIRST, "{did: product_viewed, where: {amnt: 1}}"), "x.yaml:4: where.sequence[1].where.amnt: unknown event "
+     "property 'amnt'; did you mean 'amount'?"),
+    (file(FIRST, "ordered: piad"), "x.yaml:4: where.sequence[1].ordered: unknown order status 'piad'; did you mean "
+     "'paid'?"),
     (file(FIRST, SECOND, more="  same: [produkt]\n"),
      "x.yaml:5: where.same: unknown event property 'produkt'; did you mean 'product_id'?"),
     (file(FIRST, SECOND, more="  same: [labels]\n"),

@@ -51,11 +51,12 @@ def test_words(where, said):
     ("where:\n  split: {salt: a, from: 50, to: 50}",
      "x.yaml:2: where.split: buckets [50, 50) are none; from must be less than to"),
     ("where:\n  split: {salt: a, from: 0, to: 101}",
-     "x.yaml:2: where.split.to: input should be less than or equal to 100"),
+     "x.yaml:2: where.split.to: 100 or less is needed here, not 101"),
     ("where:\n  split: {salt: a, from: half, to: 50}", "x.yaml:2: where.split.from: a whole number is needed here, not "
      "'half'"),
     ("where:\n  split: {salt: a, to: 50}", "x.yaml:2: where.split: missing key 'from'"),
-    ("where:\n  split: 50", "x.yaml:2: where.split: a mapping is needed here, not 50"),
+    ("where:\n  split: 50", "x.yaml:2: where.split: a mapping is needed here, not 50; "
+     "write {salt: NAME, from: 0, to: 50}"),
 )
 def test_fault(text, said):
     assert issues(text) == [said]

@@ -61,6 +61,9 @@ def test_words(where, said):
 
 @told(
     ("where:\n  sql: points", "x.yaml:2: where.sql: a formula needs true or false, and this is integer"),
+    ("where:\n  sql: ''", "x.yaml:2: where.sql: empty text; write at least one character"),
+    ("where:\n  sql: points > 3\n  features: {}",
+     "x.yaml:3: where.features: an empty mapping; write at least one entry"),
     ("where:\n  sql: pionts > 3", "x.yaml:2: where.sql: unknown name 'pionts'; did you mean 'points'?"),
     ("where:\n  sql: reflect('a', 'b') = 1", "x.yaml:2: where.sql: \"REFLECT('a', 'b')\" is not allowed in a formula; "
      f"these are: {ALLOWED}"),

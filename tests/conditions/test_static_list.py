@@ -49,7 +49,7 @@ def test_words(where, said):
 
 @told(
     ("where:\n  list: bta", "x.yaml:2: where.list: unknown list 'bta'; did you mean 'beta'?"),
-    ("where:\n  list: [beta, vips]", "x.yaml:2: where.list: text is needed here, not a list; quote it if it is text"),
+    ("where:\n  list: [beta, vips]", "x.yaml:2: where.list: text is needed here, not a list"),
     ("where:\n  list: beta\n  joined: 30d", "x.yaml:3: where.joined.is: 30d is not a date; write 2026-03-29, or "
      "2026-03-29T12:30 for a time"),
     ("where:\n  list: beta\n  joined: {at_least: {percentile: 3}}",

@@ -69,6 +69,10 @@ def test_words(where, said):
     ("where:\n  stopped: page_viewed\n  within: 30d\n  quiet: 30d",
      "x.yaml:4: where.quiet: quiet (30d) must be shorter than within (30d)"),
     ("where:\n  stopped: page_viewed\n  within: 30d", "x.yaml:1: where: missing key 'quiet'"),
+    ("where:\n  stopped: page_viewd\n  within: 90d\n  quiet: 30d",
+     "x.yaml:2: where.stopped: unknown event type 'page_viewd'; did you mean 'page_viewed'?"),
+    ("where:\n  stopped: page_viewed\n  within: 90d\n  queit: 30d",
+     "x.yaml:4: where.queit: unknown key 'queit'; did you mean 'quiet'?"),
     ("where:\n  stopped: page_viewed\n  within: this_month\n  quiet: 7d",
      "x.yaml:3: where.within: 'this_month' is not a length of time; write 30min, 12h, 30d, 8w, 6mo or 1y"),
 )
