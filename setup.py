@@ -13,11 +13,12 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "segment_lib" / "__init__.p
 RUNTIME = [
     "pyspark==4.2.*",
     "delta-spark==4.4.0",  # its jars are resolved by version, so it is the version that was tested
-    "pyarrow>=18",
+    "pyarrow>=18,<26",  # mlflow asks for it
     "boto3>=1.36",  # conditional put
     "pandas>=2.2,<3",  # PySpark 4.2 warns about pandas 3
     "numpy>=2,<3",
     "scipy>=1.13",
+    "mlflow==3.17.*",
     "pydantic>=2.9,<3",
     "typer>=0.15,<1",
     "rich>=13.7",

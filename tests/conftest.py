@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from segment_lib.settings import Settings
+
+# Collecting the doctests of `models` imports MLflow.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 #: Expressions run as they are instead of being compiled first: the same results, and much sooner on a few rows.
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

@@ -38,6 +38,15 @@ HEAVY = ("pyspark", "delta", "pandas", "numpy", "pyarrow", "boto3")
 #: Calls that bring rows to the driver, each reviewed: module -> function -> why their number is bounded.
 TO_DRIVER = {
     "jobs/show.py": {"members": "--limit, at most 10,000"},
+    "models/histories.py": {
+        "group_sizes": "a row a group", "counts_by_day": "a row a day", "log_gaps": "one row",
+        "_own_gap_limits": "a row an origin and length of gap", "_collected": "distinct histories, 10 million at most",
+    },
+    "models/scoring.py": {"_with_ahead": "a row for each number of orders and first day"},
+    "models/sql_fit.py": {
+        "timed": "one row", "sql_margins": "a row a number of orders or an age",
+        "sql_value_margins": "a row a number of orders", "_summed": "one row",
+    },
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
     "segment_lib/ingest.py": {
         "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",
@@ -69,6 +78,7 @@ CALLS_TO_DRIVER = ("collect", "toPandas", "toLocalIterator", "toArrow")
 CLOCK_AND_ENVIRONMENT = {
     "segment_lib/session.py": "starts the JVM, whose environment this is",
     "segment_lib/lease.py": "a heartbeat is of now, whatever date is run",
+    "models/tracking_address.py": "MLflow takes time-outs, login and the refusal of telemetry from the environment",
 }
 #: Who numbers rows as Spark comes to them, and why that is repeatable.
 UNREPEATABLE = {"segment_lib/ingest_files.py": "only the order within one block of one file is used"}
