@@ -41,7 +41,7 @@ def backfill(
         dates_to_run = nightly.stale_dates(lake) if stale else asked
         outcomes = nightly.backfill(
             lake, settings, definitions, dates_to_run, now=job.now, accept=names(accept), strict=strict, fresh=fresh,
-            as_then=as_then, scorers=scorers(settings), code_version=segment_lib.__version__, progress=spinner,
+            as_then=as_then, scorers=scorers(job, settings, lake), code_version=segment_lib.__version__, progress=spinner,
         )
     told = [view for outcome in outcomes for view in views.told(outcome)]
     job.show({"runs": [views.outcome(outcome) for outcome in outcomes]}, *(told or ["no date is stale"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from jobs import backfill, definitions, demo, generate, importing, ingest, preview, project, ready, run, show, sql, why
+from jobs import backfill, definitions, demo, generate, importing, ingest, preview, project, ready, run, show, sql, train, why
 from jobs.runner import command
 
 HELP = """Customer segmentation as a nightly batch job on a data lake.
@@ -21,6 +21,7 @@ COMMANDS = {
         definitions.validate, definitions.schema, definitions.plan, preview.preview, ready.ready, importing.import_,
     ),
     "Run": (run.run, backfill.backfill),
+    "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (show.segments, show.members, why.why, sql.sql, show.runs),
     "Help": (project.doctor, demo.demo),
 }

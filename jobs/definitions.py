@@ -113,7 +113,7 @@ def plan(job: Job, as_of: AsOf = None) -> None:
     with job.lake(settings) as lake:
         history = read_history(lake)
         work = prepare(lake, definitions, history, day, job.now)
-        plan = night.planned(work, static.sort(work, history), settings, scorers(settings)(day, work.models))
+        plan = night.planned(work, static.sort(work, history), settings, scorers(job, settings, lake)(work))
         read = {"customers", *plan.sources}
         rows = {table: lake.read(table, version).count() for table, version in work.pins.items() if table in read}
     planned = plan.to_dict() | {"rows_to_read": rows, "input_versions": dict(work.pins), "broken": dict(work.definitions.broken)}

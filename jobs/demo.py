@@ -47,7 +47,7 @@ def demo(
                 outcomes.append(
                     nightly.run(
                         lake, settings, definitions, snapshot_date=day, now=now(),
-                        scorers=scorers(settings), code_version=segment_lib.__version__, progress=spinner,
+                        scorers=scorers(job, settings, lake), code_version=segment_lib.__version__, progress=spinner,
                     )
                 )
             after = day

@@ -47,7 +47,7 @@ def run(
             day = latest.snapshot_date if latest else day
         outcome = nightly.run(
             lake, settings, definitions, snapshot_date=day, now=job.now, only=names(only), accept=names(accept),
-            strict=strict, fresh=fresh, as_then=as_then, scorers=scorers(settings), code_version=segment_lib.__version__,
+            strict=strict, fresh=fresh, as_then=as_then, scorers=scorers(job, settings, lake), code_version=segment_lib.__version__,
             progress=spinner,
         )
     job.show(views.outcome(outcome), *views.told(outcome))

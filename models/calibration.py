@@ -1,6 +1,6 @@
 """Brings a probability to what came of it in back-tests: a line on the logit for each stratum of customers.
 
-A model fitted without labels ranks customers well, and its level drifts with the shop: CDNOW's holdout had a sixth more
+A model fitted without labels ranks customers well, and its level drifts with the shop: CDNOW's holdout had a fifth more
 orders than its calibration period foretold. Logistic recalibration (Cox 1958, "Two further applications of a model for
 binary regression", Biometrika 45:562) mends the level and the spread with two numbers, an intercept and a slope, fitted
 to origins whose outcome is known and applied to later ones. There are three pairs, for customers with no repeat order,

@@ -143,20 +143,21 @@ def cells_at(histories: DataFrame, as_of: int) -> DataFrame:
     ).where(F.col("first") <= as_of).groupBy("x", "first", "last").agg(F.count(F.lit(1)).alias("customers"))
 
 
-def value_bins(histories: DataFrame, as_of: int) -> DataFrame:
-    """(orders, mean, customers): order days and mean value of customers with a positive mean, up to a day.
+def value_bins(histories: DataFrame, days: Sequence[int]) -> DataFrame:
+    """(at, orders, mean, customers): order days and mean value of customers with a positive mean, up to each of `days`.
 
     Means are put together in bins of half a percent, each with the mean of its logarithms, so that few rows are left;
     the error of ln m is at most 0.0025 for each customer, and 0 on average.
     """
-    known = F.filter("days", lambda one: one["day"] <= F.lit(as_of))
-    totals = histories.select(F.size(known).alias("orders"), _revenue_of(known).cast("double").alias("total"))
+    looked_at = histories.select("days", F.explode(F.array(*(F.lit(day) for day in days))).alias("at"))
+    known = F.filter("days", lambda one: one["day"] <= F.col("at"))
+    totals = looked_at.select("at", F.size(known).alias("orders"), _revenue_of(known).cast("double").alias("total"))
     log = F.log(F.col("total") / F.col("orders"))
     return (
         totals.where((F.col("orders") > 0) & (F.col("total") > 0))
-        .groupBy("orders", F.floor(log / F.lit(0.005)).alias("bin"))
+        .groupBy("at", "orders", F.floor(log / F.lit(0.005)).alias("bin"))
         .agg(F.exp(F.avg(log)).alias("mean"), F.count(F.lit(1)).alias("customers"))
-        .select("orders", "mean", "customers")
+        .select("at", "orders", "mean", "customers")
     )
 
 

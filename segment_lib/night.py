@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 
-from segment_lib import definitions_log, evaluate, gates, metrics, rebuild, snapshot, static
+from segment_lib import core, definitions_log, evaluate, gates, metrics, rebuild, snapshot, static
 from segment_lib.clock import Clock
 from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, DefinitionState
@@ -120,7 +120,7 @@ def compute(
         seen = snapshot.look(difference)
         sums = metrics.totals(decided)
     sizes = metrics.of_run(lake, history, base)
-    states = _states(work, statics, pending, plan)
+    states = _states(work, statics, pending, plan, scorer.outdated if scorer else {})
     evaluated = frozenset(segment.id for segment in plan.segments)
     shown = frozenset(evaluated | statics.frozen.keys() | (plan.held & sizes.keys()) - statics.absent.keys())
     hashes = {name: _hash(name, work, statics, plan, evaluated) for name in shown}
@@ -166,7 +166,7 @@ def _fixed_members(
 
 
 def _states(
-    work: Preparation, statics: Statics, pending: EvaluationPlan, plan: EvaluationPlan
+    work: Preparation, statics: Statics, pending: EvaluationPlan, plan: EvaluationPlan, outdated: Mapping[str, str],
 ) -> dict[str, tuple[DefinitionState, str]]:
     """The state of each segment that is not simply active, and why; `pending` is the plan before the data was seen.
 
@@ -181,6 +181,10 @@ def _states(
         name: (DefinitionState.SET_ASIDE if name in aside else DefinitionState.WAITING, why)
         for name, why in plan.stalled.items()
     }
+    for planned in plan.segments:
+        told = dict.fromkeys(outdated[name] for name in core.scores_of(planned.reduced.walk()) if name in outdated)
+        if told:
+            states[planned.id] = (DefinitionState.ACTIVE, "; ".join(f"with {text}" for text in told))
     for segment in segments:
         if segment.id in statics.frozen:
             states[segment.id] = (DefinitionState.STATIC, f"frozen on {statics.frozen[segment.id].snapshot_date}")

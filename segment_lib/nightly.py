@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from segment_lib.storage import Lake
 
 _log = logs.logger("nightly")
-#: From a snapshot date, and the models that an earlier run of it recorded, to who gives scores that night.
-Scorers = Callable[[date, Mapping[str, str]], Scorer]
+#: From a prepared night to who gives its scores.
+Scorers = Callable[[Preparation], Scorer]
 #: Shows a step while it runs: a job's spinner, or nothing.
 Progress = Callable[[str], AbstractContextManager[None]]
 
@@ -196,7 +196,7 @@ def _run_date(
         as_then=options.as_then,
     )
     statics = static.sort(work, history)
-    scorer = options.scorers(day, work.models) if options.scorers else None
+    scorer = options.scorers(work) if options.scorers else None
     plan = nights.planned(work, statics, settings, scorer)
     started = _started(work, plan, history, watch, scorer, options.code_version)
     with logs.context(run_id=started.run_id, snapshot_date=day.isoformat()):

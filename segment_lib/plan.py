@@ -50,7 +50,7 @@ class EvaluationPlan:
     #: Segment id -> fingerprint of its definition and of all that it refers to.
     hashes: Mapping[str, str]
     #: What is computed beside the definitions' own features: what scores are made of.
-    needed: tuple[core.Aggregate, ...] = ()
+    needed: tuple[core.Value, ...] = ()
 
     def nodes(self) -> Iterable[core.Node]:
         """Every node of every evaluated definition."""
@@ -60,13 +60,14 @@ class EvaluationPlan:
     @cached_property
     def features(self) -> tuple[core.Aggregate, ...]:
         """The distinct features, by source and name."""
-        found = {node for node in self.nodes() if isinstance(node, core.Aggregate)}
-        return tuple(sorted(found.union(self.needed), key=lambda feature: (feature.source, feature.name)))
+        found = {node for node in (*self.nodes(), *self.needed) if isinstance(node, core.Aggregate)}
+        return tuple(sorted(found, key=lambda feature: (feature.source, feature.name)))
 
     @cached_property
     def customer_fields(self) -> tuple[core.Field, ...]:
         """The distinct customer columns that predicates read."""
-        found = {node for node in self.nodes() if isinstance(node, core.Field) and node.source == "customers"}
+        read = (*self.nodes(), *self.needed)
+        found = {node for node in read if isinstance(node, core.Field) and node.source == "customers"}
         return tuple(sorted(found, key=lambda column: column.name))
 
     @cached_property
@@ -137,7 +138,7 @@ def build_plan(
     stalled: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
     scores: frozenset[str] = frozenset(),
-    needed: tuple[core.Aggregate, ...] = (),
+    needed: tuple[core.Value, ...] = (),
 ) -> EvaluationPlan:
     """The plan of one night.
 

@@ -37,6 +37,12 @@ def of_night(customers: DataFrame, stamp: Stamp) -> DataFrame:
     return known.select(*stamp.columns(), "customer_id", *(stored(score) for score in SCORES))
 
 
+def of_run(lake: Lake, run: RunRecord) -> DataFrame:
+    """The published profiles of a run: customer_id and a column for each score, without erased customers."""
+    mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
+    return lake.published("customer_profiles").where(mine).drop("snapshot_date", "run_id")
+
+
 def with_scores(rows: DataFrame, lake: Lake, run: RunRecord | None, scores: Iterable[str]) -> DataFrame:
     """`rows` of customers with a column (`staged_name`) for each of `scores` that the run gave, as it published them."""
     given = [score for score in scores if run is not None and score in run.scores]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 from segment_lib import core
@@ -49,16 +50,31 @@ class Scored:
     tables: Mapping[str, DataFrame] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Published:
+    """The profiles of the last published night before, and the date on which their churn scores were made."""
+
+    profiles: DataFrame
+    scored_on: date
+
+
 class Scorer(Protocol):
     """Gives customers their scores on one date."""
 
-    #: The scores that it gives.
-    names: frozenset[str]
-    #: What it was made of, for the log: model -> version.
-    models: Mapping[str, str]
+    @property
+    def names(self) -> frozenset[str]:
+        """The scores that it gives."""
 
-    def features(self, clock: Clock, catalogue: Catalogue) -> tuple[core.Aggregate, ...]:
-        """What it needs to know of each customer."""
+    @property
+    def models(self) -> Mapping[str, str]:
+        """What they are made with, for the log: model -> version."""
+
+    @property
+    def outdated(self) -> Mapping[str, str]:
+        """Those of the scores that are not of tonight, each with what to say of it."""
+
+    def features(self, clock: Clock, catalogue: Catalogue) -> tuple[core.Value, ...]:
+        """What it needs to know of each customer: aggregates of rows, and fields of customers."""
 
     def score(self, customers: DataFrame, clock: Clock, catalogue: Catalogue) -> Scored:
         """`customers` (see `scan.Scan`) with a column for each of `names`; it has a row for everyone evaluated."""

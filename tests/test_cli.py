@@ -26,7 +26,7 @@ from segment_lib.strict_yaml import parse
 ROOT = Path(__file__).parent.parent
 NAMES = {
     "init", "ingest", "generate", "validate", "schema", "plan", "run", "backfill", "segments", "members", "runs",
-    "doctor", "demo", "preview", "ready", "import", "why", "sql",
+    "doctor", "demo", "preview", "ready", "import", "why", "sql", "train", "backtest", "models",
 }
 LAST = date(2026, 3, 31)
 

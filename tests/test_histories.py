@@ -136,7 +136,7 @@ def test_the_fit_in_sql_is_the_fit_in_memory(spark, model, season):
 
 
 def test_values_in_bins_and_their_fit_in_sql(spark, read, drawn):
-    bins = histories.value_bins(read, day_number(AS_OF)).persist()
+    bins = histories.value_bins(read, [day_number(AS_OF)]).persist()
     days, place = np.unique(drawn[1][:, :2], axis=0, return_inverse=True)
     net = np.bincount(place.ravel(), drawn[1][:, 2])
     who, row = np.unique(days[:, 0], return_inverse=True)

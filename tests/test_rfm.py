@@ -120,7 +120,7 @@ class Shop:
     def run(self, day: date, *segments, **options):
         return nightly.run(
             self.lake, self.settings, Loaded(segments), snapshot_date=day, now=datetime(2026, 4, 1, tzinfo=UTC),
-            scorers=lambda day, recorded: Profiler(self.section), **options,
+            scorers=lambda work: Profiler(self.settings), **options,
         )
 
     def profiles(self, run_id: str) -> dict[str, dict]:

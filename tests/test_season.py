@@ -278,3 +278,5 @@ if __name__ == "__main__":
         closed = (at[0].brier - at[1].brier) / (at[0].brier - at[2].brier)
         numbers = [at[0].actual, *(one.probability for one in at), *(one.brier for one in at)]
         print(f"| {day} | {' | '.join(f'{one:.4f}' for one in numbers)} | {closed:.1%} |")
+    flat = [shop.learn(shop.label()[-1])[2] for shop in (Shop(Season.none(), 8_000, seed) for seed in (1, 2, 3, 6))]
+    print(f"\nGains of four shops without a season: {', '.join(f'{gain:.1f}' for gain in flat)}")
