@@ -53,7 +53,7 @@ def measured(row: SegmentMetrics) -> dict[str, Any]:
     return {
         "segment": row.segment_id, "customers": row.customers, "anonymous": row.totals.anonymous,
         "entered": row.entered, "left": row.left, "orders": row.totals.orders,
-        "gross_revenue": row.totals.gross_revenue, "net_revenue": row.totals.net_revenue,
+        "gross_revenue": row.totals.gross_revenue, "net_revenue": row.totals.net_revenue, "lost": row.totals.lost,
         "stale_since": row.stale_since,
     }
 

@@ -135,10 +135,21 @@ class Backtest:
         """The measures of everybody, recalibrated."""
         return measure(self.forecasts.probability, self.forecasts.silent, self.forecasts.customers, self.level)
 
-    def recency_auc(self, slice_: str = ALL) -> float | None:
-        """The AUC of the days of silence alone; None where it is not defined."""
-        rows = self.forecasts.rows(slice_)
-        return auc(rows.silence, rows.silent, rows.customers) if len(rows.origin) else None
+    def ranking(self, slice_: str = ALL) -> tuple[float, float] | None:
+        """(AUC of the model, AUC of the days of silence alone), of customers of one origin against each other.
+
+        A night ranks the customers of one day, so pairs of different origins, whose levels differ, are left out: the
+        mean over origins, each with the weight of its pairs. None where there is no pair.
+        """
+        model = recency = pairs = 0.0
+        for place in range(len(self.origins)):
+            rows = self.forecasts.rows(slice_, place)
+            silent, others = float(rows.silent.sum()), float((rows.customers - rows.silent).sum())
+            if silent * others:
+                pairs += silent * others
+                model += silent * others * auc(rows.probability, rows.silent, rows.customers)
+                recency += silent * others * auc(rows.silence, rows.silent, rows.customers)
+        return (model / pairs, recency / pairs) if pairs else None
 
     def base_brier(self) -> float:
         """The Brier score of who forecasts for everybody the share of silent customers at the origin before."""

@@ -104,12 +104,13 @@ def _at_most(name: str, value: float, limit: float, detail: str) -> GateFinding:
 def _ranking(backtest: Backtest, slice_: str, limits: Limits) -> GateFinding:
     """The AUC beside that of recency; nothing to find fault with where one of the two outcomes never came."""
     name = f"ranking of customers with {slice_} repeat orders"
-    found, recency = backtest.measures(slice_), backtest.recency_auc(slice_)
-    if found is None or found.auc is None or recency is None:
+    found = backtest.ranking(slice_)
+    if found is None:
         return GateFinding(name, True, "not measured: there are no such customers, or all of them came to the same")
+    model, recency = found
     return GateFinding(
-        name, found.auc >= recency - limits.recency,
-        f"AUC {found.auc:.4f}; that of recency alone is {recency:.4f}, and at most {limits.recency:g} less is allowed",
+        name, model >= recency - limits.recency,
+        f"AUC {model:.4f} within origins; that of recency alone is {recency:.4f}, and at most {limits.recency:g} less is allowed",
     )
 
 

@@ -194,6 +194,10 @@ def p_no_order(
     [1.0, 0.8638, 0.441, 0.2948]
     """
     z = log_odds_gone(parameters, x, t_x, age, functions)
-    silent = log_p_silent_if_alive(parameters, x, t_x, age, horizon, functions)
+    return gone_or_silent(z, log_p_silent_if_alive(parameters, x, t_x, age, horizon, functions), functions)
+
+
+def gone_or_silent(z: Value, silent: Value, functions: Functions = NUMPY) -> Value:
+    """P(gone) + P(alive) P(silent | alive), from `log_odds_gone` and `log_p_silent_if_alive`."""
     silence = logistic(z, functions) + logistic(-z, functions) * functions.exp(-functions.maximum(-silent, 0.0))
     return -functions.maximum(-silence, -1.0)  # rounding may carry the sum above 1

@@ -26,10 +26,11 @@ from pyspark.sql import functions as F
 
 from models.champion import Champion
 from models.churn_model import ChurnModel, GroupModel
+from models.elementary import logistic
 from models.expected_orders import orders_if_alive, phase_weights
 from models.gamma_gamma import expected_value
 from models.order_features import OrderFeatures, day_number
-from models.purchase_process import p_alive, p_no_order
+from models.purchase_process import gone_or_silent, log_odds_gone, log_p_silent_if_alive
 from models.season import Season
 from models.silence import cycle, median_wait, silence_until_lost
 from models.spark_functions import SPARK
@@ -62,6 +63,11 @@ class _Night:
         return ((None, self.model.everyone), *sorted(self.model.groups.items()))
 
     @property
+    def horizons(self) -> tuple[int, ...]:
+        """Days ahead for which the chance of no order is computed."""
+        return tuple(sorted({*HORIZONS, self.model.horizon_days}))
+
+    @property
     def by_day(self) -> bool:
         """Whether cutoffs depend on the days themselves, not only on how far apart they are."""
         return any(not group.season.is_flat or group.purchase.model.k > 1 for _, group in self.groups)
@@ -85,50 +91,66 @@ def scores(
             ("span", orders.last_day - orders.first_day),
         )
     ))
-    rows = _with_ahead(rows, night)
-    rows = _with_cutoffs(rows, night)
-    return rows, _columns(night, orders, champion, clock)
+    rows = _with_cutoffs(_with_ahead(rows, night), night)
+    return _with_chances(rows, night), _columns(night, orders, champion, clock)
+
+
+def _each(night: _Night, value: Callable[[GroupModel], Column]) -> Column:
+    """The value of a customer under the model of her group; null for who never ordered."""
+    (_, everyone), *others = night.groups
+    chain = reduce(lambda made, one: made.when(F.col("_group") == F.lit(one[0]), value(one[1])), others, F)
+    of_all = value(everyone)
+    return F.when(F.col("_x").isNotNull(), chain.otherwise(of_all) if others else of_all)
+
+
+def _with_chances(rows: DataFrame, night: _Night) -> DataFrame:
+    """Adds what the formulas share: times on the clock, P(alive), phases, and P(no order) at each horizon.
+
+    A formula names its arguments many times, and as one tree it would be too large to plan. So each step is a column of
+    its own, which the next one refers to.
+    """
+    as_of = night.as_of
+    x, t_x, age, z = (F.col(name) for name in ("_repeats", "_t_x", "_age", "_z"))
+    start, last = (_each(night, lambda group, name=name: _clock(group.season, F.col(name))) for name in ("_first", "_last"))
+    now = _each(night, lambda group: F.lit(float(group.season.clock([as_of])[0])))
+    rows = rows.select("*", F.col("_x").cast("double").alias("_repeats"), start.alias("_start"), last.alias("_end"))
+    rows = rows.select("*", (F.col("_end") - F.col("_start")).alias("_t_x"), (now - F.col("_start")).alias("_age"))
+
+    def silent(days: int) -> Column:
+        return _each(night, lambda group: log_p_silent_if_alive(
+            group.purchase, x, t_x, age, group.season.ahead(as_of, days), SPARK
+        ))
+
+    rows = rows.select(
+        "*", _each(night, lambda group: log_odds_gone(group.purchase, x, t_x, age, SPARK)).alias("_z"),
+        _each(night, lambda group: F.array(*phase_weights(group.purchase, x, age - t_x, age, SPARK))).alias("_phases"),
+        *(silent(days).alias(f"_silent_{days}") for days in night.horizons),
+    )
+    rows = rows.select(
+        "*", logistic(-z, SPARK).alias("_alive"),
+        *(gone_or_silent(z, F.col(f"_silent_{days}"), SPARK).alias(f"_raw_{days}") for days in night.horizons),
+    )
+    raw = F.col(f"_raw_{night.model.horizon_days}")
+    return rows.select("*", _each(night, lambda group: group.calibration.apply(raw, x, SPARK)).alias("_risk"))
 
 
 def _columns(night: _Night, orders: OrderFeatures, champion: Champion, clock: Clock) -> dict[str, Column]:
-    section, as_of = night.section, night.as_of
-    x = F.col("_x").cast("double")
+    section, as_of, horizon = night.section, night.as_of, night.model.horizon_days
+    x, t_x, age, risk = (F.col(name) for name in ("_repeats", "_t_x", "_age", "_risk"))
     count = x + 1.0
     silent = F.lit(as_of) - F.col("_last")
 
-    def each(value: Callable[[GroupModel, Column, Column], Column]) -> Column:
-        """The value of a customer under the model of her group, from (model, t_x, age)."""
-        def of(group: GroupModel) -> Column:
-            start, last = (_clock(group.season, F.col(name)) for name in ("_first", "_last"))
-            return value(group, last - start, F.lit(float(group.season.clock([as_of])[0])) - start)
+    def expected(table: str) -> Column:
+        """The mean over phases since the last order."""
+        products = F.zip_with("_phases", table, lambda weight, orders: weight * orders)
+        return F.col("_alive") * F.aggregate(products, F.lit(0.0), lambda total, one: total + one)
 
-        (_, everyone), *others = night.groups
-        chain = reduce(lambda made, one: made.when(F.col("_group") == F.lit(one[0]), of(one[1])), others, F)
-        value_of_all = of(everyone)
-        return F.when(F.col("_x").isNotNull(), chain.otherwise(value_of_all) if others else value_of_all)
-
-    def silence(days: int, *, calibrated: bool) -> Column:
-        def one(group: GroupModel, t_x: Column, age: Column) -> Column:
-            raw = p_no_order(group.purchase, x, t_x, age, group.season.ahead(as_of, days), SPARK)
-            return group.calibration.apply(raw, x, SPARK) if calibrated else raw
-
-        return each(one)
-
-    horizon = night.model.horizon_days
-    risk = silence(horizon, calibrated=True)
-    alive = each(lambda group, t_x, age: p_alive(group.purchase, x, t_x, age, SPARK))
-    weights = lambda name: each(lambda group, t_x, age: reduce(  # noqa: E731
-        lambda left, right: left + right,
-        (weight * F.get(F.col(name), F.lit(j)) for j, weight in enumerate(
-            phase_weights(group.purchase, x, age - t_x, age, SPARK)
-        )),
-    ))
     mean = F.greatest(orders.net_revenue.cast("double"), F.lit(0.0)) / count
-    order_value = each(
-        lambda group, t_x, age: F.lit(None).cast("double") if group.value is None
+    order_value = _each(
+        night, lambda group: F.lit(None).cast("double") if group.value is None
         else expected_value(group.value, count, mean, SPARK)
     )
-    predicted = alive * weights("_ahead")
+    predicted = expected("_ahead")
     # Beyond the cutoff today and a day ago, from today's data alone: a backfill comes to the same answer.
     status = (
         F.when(silent - 1 >= F.col("_lost_days"), "lost").when(silent - 1 >= F.col("_at_risk_days"), "at_risk")
@@ -138,23 +160,23 @@ def _columns(night: _Night, orders: OrderFeatures, champion: Champion, clock: Cl
         "churn.risk_rate": risk, "churn.status": status, "churn.silent_days": silent,
         "churn.at_risk_days": F.col("_at_risk_days"), "churn.cutoff_days": F.col("_lost_days"),
         "churn.cutoff_date": F.date_from_unix_date((F.col("_last") + F.col("_lost_days")).cast("int")),
-        "churn.own_gap_days": F.when(F.col("_x") > 0, F.col("_span") / F.nullif(x, F.lit(0.0))),
-        "churn.cycle_days": each(lambda group, t_x, age: cycle(group.purchase, x, t_x)),
-        "churn.season": each(lambda group, t_x, age: F.lit(float(group.season.factor([as_of])[0]))),
+        "churn.own_gap_days": F.col("_span") / F.nullif(x, F.lit(0.0)),
+        "churn.cycle_days": _each(night, lambda group: cycle(group.purchase, x, t_x)),
+        "churn.season": _each(night, lambda group: F.lit(float(group.season.factor([as_of])[0]))),
         "churn.model": F.when(silent.isNotNull(), F.lit(champion.label)),
         "churn.scored_on": F.when(silent.isNotNull(), F.lit(clock.snapshot_date)),
         "next_order.probability": F.lit(1.0) - risk,
         **{
-            f"next_order.probability_{days}": F.lit(1.0) - silence(days, calibrated=days == horizon) for days in HORIZONS
+            f"next_order.probability_{days}": F.lit(1.0) - (risk if days == horizon else F.col(f"_raw_{days}"))
+            for days in HORIZONS
         },
-        "next_order.days": F.col("_next_days") if night.by_day else each(
-            lambda group, t_x, age: (age + group.purchase.alpha)
-            * F.expm1(F.lit(float(np.log(2))) / (x + group.purchase.r))
+        "next_order.days": F.col("_next_days") if night.by_day else _each(
+            night, lambda group: (age + group.purchase.alpha) * F.expm1(float(np.log(2)) / (x + group.purchase.r))
         ),
         "activity.ratio": F.col("_span") / F.nullif((F.lit(as_of) - F.col("_first")).cast("double"), F.lit(0.0)),
         "value.predicted_orders": predicted, "value.order_value": order_value,
         "value.predicted_revenue": predicted * order_value,
-        "value.ltv": F.lit(section.margin) * order_value * alive * weights("_discounted"),
+        "value.ltv": F.lit(section.margin) * order_value * expected("_discounted"),
     }
 
 

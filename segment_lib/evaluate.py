@@ -13,6 +13,7 @@ from segment_lib.limits import cut
 from segment_lib.plan import EvaluationPlan
 from segment_lib.ranks import exact_percentiles
 from segment_lib.scan import Scan, field_name, scan
+from segment_lib.scores import staged_name
 
 MEMBERSHIP = "array<struct<id:string,since:date>>"
 
@@ -21,8 +22,8 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
     """One row per evaluated customer with the segments they are in tonight.
 
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
-    have (customer_id, segments). Columns: customer_id, anonymous, orders, gross_revenue, net_revenue, has_new, has_late
-    and segments, sorted by id; since is the base's for who was a member there, else the snapshot date.
+    have (customer_id, segments). Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
+    orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a member there, else the snapshot date.
     """
     customers = found.customers.where("_evaluated")
     names = Names(
@@ -44,9 +45,12 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
         ))
         cuts = {_truth(planned.id): planned.reduced.cut for planned in level if planned.reduced.cut is not None}
         rows = cut(rows, cuts, names)
+    status = staged_name("churn.status")
+    lost = F.coalesce(F.col(status) == "lost", F.lit(False)) if status in customers.columns else F.lit(False)
     return rows.select(
         "customer_id",
         (~F.col("_known")).alias("anonymous"),
+        lost.alias("lost"),
         F.col("_orders").alias("orders"),
         F.col("_gross_revenue").alias("gross_revenue"),
         F.col("_net_revenue").alias("net_revenue"),

@@ -37,6 +37,10 @@ class Totals:
     net_revenue: Decimal = Decimal(0)
     #: Members of whom a row arrived after the base was made.
     late: int = 0
+    #: Members who are lost by `churn.status`, and what they are of the sums above; averages leave them out.
+    lost: int = 0
+    lost_orders: int = 0
+    lost_net_revenue: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class SegmentMetrics:
         sums = self.totals
         return (
             self.segment_id, sums.customers, sums.anonymous, self.entered, self.left, sums.orders, sums.gross_revenue,
-            sums.net_revenue, self.stale_since,
+            sums.net_revenue, self.stale_since, sums.lost, sums.lost_orders, sums.lost_net_revenue,
         )
 
 
@@ -71,13 +75,18 @@ def totals(decided: DataFrame) -> dict[str, Totals]:
     everyone = F.concat(ids("segments"), F.array(F.lit(EVERYONE)))
     sums = ("orders", "gross_revenue", "net_revenue")
     rows = (
-        decided.select("anonymous", "has_late", *sums, F.explode(everyone).alias("segment_id"))
+        decided.select("anonymous", "has_late", "lost", *sums, F.explode(everyone).alias("segment_id"))
         .groupBy("segment_id")
         .agg(
             F.count(F.lit(1)).alias("customers"),
             F.count_if("anonymous").alias("anonymous"),
             *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in sums),
             F.count_if("has_late").alias("late"),
+            F.count_if("lost").alias("lost"),
+            *(
+                F.coalesce(F.sum(F.when(F.col("lost"), F.col(name))), F.lit(0)).alias(f"lost_{name}")
+                for name in ("orders", "net_revenue")
+            ),
         )
         .collect()
     )
@@ -137,6 +146,9 @@ def of_run(lake: Lake, history: History, run: RunRecord | None) -> dict[str, Seg
 
 
 def _metrics(row: dict[str, Any]) -> SegmentMetrics:
-    names = ("customers", "anonymous", "orders", "gross_revenue", "net_revenue")
-    sums = Totals(*(row[name] for name in names))
+    names = (
+        "customers", "anonymous", "orders", "gross_revenue", "net_revenue", "lost", "lost_orders", "lost_net_revenue",
+    )
+    # A table from before a column was there has no value for it.
+    sums = Totals(**{name: row[name] for name in names if row.get(name) is not None})
     return SegmentMetrics(row["segment_id"], sums, row["entered"], row["left"], row["stale_since"])

@@ -382,13 +382,14 @@ class Lake:
     def replace(self, table: str, df: DataFrame, partition: Mapping[str, Value], run_id: str) -> None:
         """Put `df` in the place of the rows that equal `partition` (None matches NULL), in one commit.
 
-        Rows of `df` that lie outside it are refused and nothing changes.
+        A table of an earlier version gets the columns that are new. Rows of `df` that lie outside it are refused and nothing changes.
         """
         path = self._writable(table)
         if not self.exists(table):
             # The first write has nothing to replace, and still must refuse rows that lie outside.
             self._guard(table, lambda: self._writer(table, df.limit(0), run_id).mode("append").save(path))
         writer = self._writer(table, df, run_id).mode("overwrite").option("replaceWhere", condition(partition))
+        writer = writer.option("mergeSchema", "true")
         self._guard(table, lambda: writer.save(path))
 
     def delete(self, table: str, where: Mapping[str, Value], run_id: str) -> None:

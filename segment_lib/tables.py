@@ -92,7 +92,8 @@ OUTPUTS = {
     "segment_metrics": {
         "snapshot_date": "date", "run_id": "string", "base_run_id": "string", "segment_id": "string",
         "customers": "bigint", "anonymous": "bigint", "entered": "bigint", "left": "bigint", "orders": "bigint",
-        "gross_revenue": "decimal(38,4)", "net_revenue": "decimal(38,4)", "stale_since": "date",
+        "gross_revenue": "decimal(38,4)", "net_revenue": "decimal(38,4)", "stale_since": "date", "lost": "bigint",
+        "lost_orders": "bigint", "lost_net_revenue": "decimal(38,4)",
     },
     "static_members": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",
