@@ -20,7 +20,8 @@ def demo(
     """Load real orders and generated visits, run two consecutive nights, and show the segments that come out."""
     import segment_lib
     from jobs import views
-    from jobs.scoring import scorers
+    from jobs.scoring import needed_tracking, scorers
+    from jobs.train import recorded
     from segment_lib import generate, nightly
     from segment_lib.ingest import ingest
     from segment_lib.runs import new_run_id
@@ -30,6 +31,7 @@ def demo(
     scaffold_demo(folder)
     job = replace(job, conf=str(folder / "conf"))
     settings = job.settings()
+    place = needed_tracking(settings)
     definitions = job.definitions(settings)
     outcomes = []
     with job.lake(settings) as lake:
@@ -43,6 +45,11 @@ def demo(
             for table in files:
                 with job.step(f"load {table}"):
                     ingest(lake, settings, table, [files[table]], now(), new_run_id(now()))
+            if after is None:
+                with job.step(f"train the churn model on the orders until {day}"):
+                    run, version = recorded(job, lake, settings, place, day)
+                    if run.verdict == "passed":
+                        place.promote(version, day, at=now())
             with job.step(f"run {day}"):
                 outcomes.append(
                     nightly.run(

@@ -15,13 +15,17 @@ from jobs.scoring import needed_tracking
 from segment_lib.errors import EXIT_GATE, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
+    from models.tracking import Tracking
     from models.training import Past
+    from models.training_run import TrainingRun
     from segment_lib.settings import Settings
     from segment_lib.storage import Lake
 
 From = Annotated[
     date | None,
-    typer.Option("--from", parser=day, metavar="DATE", help="The first snapshot date that it scores; default: the last day that it was trained on."),
+    typer.Option(
+        "--from", parser=day, metavar="DATE", help="The first snapshot date that it scores; default: the last day of training."
+    ),
 ]
 
 
@@ -32,23 +36,14 @@ def train(
     from_day: From = None,
 ) -> int:
     """Fit the models to all orders up to a date, back-test them and record them as challenger."""
-    import segment_lib
     from jobs import views
-    from models.training import train as trained
 
     settings = job.settings()
     at = job.snapshot_date(as_of, settings)
     place = needed_tracking(settings)
     _check_from(from_day, at)
-    with job.lake(settings) as lake, _past(job, lake, settings, at) as (past, pins):
-        champion = place.champion(at)
-        with job.step("fit and back-test"):
-            run = trained(
-                past, at=job.now, code_version=segment_lib.__version__, data_versions=pins,
-                champion=None if champion is None else champion.model,
-            )
-    with job.step("record"):
-        version = place.record(run)
+    with job.lake(settings) as lake:
+        run, version = recorded(job, lake, settings, place, at)
     passed = run.verdict == "passed"
     if promote and passed:
         place.promote(version, from_day or at, at=job.now)
@@ -67,6 +62,22 @@ def train(
         f"\n{_next(version, promote, passed, from_day or at)}",
     )
     return EXIT_OK if passed or not promote else EXIT_GATE
+
+
+def recorded(job: Job, lake: Lake, settings: Settings, place: Tracking, at: date) -> tuple[TrainingRun, str]:
+    """Trains on all orders up to a date and records it; the version is challenger then."""
+    import segment_lib
+    from models.training import train as trained
+
+    with _past(job, lake, settings, at) as (past, pins):
+        champion = place.champion(at)
+        with job.step("fit and back-test"):
+            run = trained(
+                past, at=job.now, code_version=segment_lib.__version__, data_versions=pins,
+                champion=None if champion is None else champion.model,
+            )
+    with job.step("record"):
+        return run, place.record(run)
 
 
 def backtest(
@@ -139,7 +150,9 @@ def models(
 def _past(job: Job, lake: Lake, settings: Settings, at: date) -> Iterator[tuple[Past, dict[str, int]]]:
     """The staged order histories up to the end of a date, and the versions of the tables they come from."""
     from models.histories import read_histories
+    from models.tracking import Tracking
     from models.training import Past
+    from models.training_run import TrainingRun
     from segment_lib.clock import Clock
     from segment_lib.runs import new_run_id
 
