@@ -64,7 +64,7 @@ def to_column(
     scope = Scope(catalogue, clock, what.references() if isinstance(what, Segment) else _references(what))
     reduced: Any = what.reduce(scope)
     test = reduced.test if isinstance(what, Segment) else reduced
-    _refuse(scope.faults, what.id if isinstance(what, Segment) else what.key)
+    refuse(scope.faults, what.id if isinstance(what, Segment) else what.key)
     if isinstance(what, Segment):
         scope = dataclasses.replace(scope, population=reduced.population)
     known = _meanings(columns or {}, frame, scope)
