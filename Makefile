@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 DEMO ?= build/demo
 
-.PHONY: help setup java demo test lint soak bench wheel zip lock clean
+.PHONY: help setup java demo test lint soak bench bench-models wheel zip lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what this file can do
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 8
 
 setup: java $(STAMPS)/jars  ## venv, pinned packages, Spark's jars, and a Java runtime when it is missing
 
@@ -47,6 +47,9 @@ soak: setup  ## the long random comparisons and repeated kills that `make test` 
 
 bench: setup  ## the measured work of benchmarks/, peers side by side; resumes where it stopped
 	$(BIN)/python -m benchmarks
+
+bench-models: setup  ## the models beside lifetimes and the rules a shop would use
+	$(BIN)/python -m benchmarks.models
 
 lint: setup  ## the rules of the code that need no Spark
 	$(BIN)/python -m compileall -q segment_lib models jobs

@@ -66,6 +66,8 @@ def scorers(job: Job, settings: Settings, lake: Lake) -> Scorers:
             champion = None if place is None else _champion(place, work)
             why = "" if champion else "no model is champion on this date"
         except SeglakeError as error:
+            if place is not None and place.name in work.models:
+                raise  # the run repeats another, and its model is gone: other scores would be another answer
             _log.warning("the last published scores are used: %s", error)
             champion, why = None, "its model could not be had, see the log"
         return Profiler(settings, champion, None if champion else kept(work), why)

@@ -24,7 +24,7 @@ from segment_lib import core
 from segment_lib.catalogue import SCORES, Catalogue, Type
 from segment_lib.clock import Clock
 from segment_lib.ranks import places_of
-from segment_lib.scores import Published, Scored, column_of, staged_name, stored_type
+from segment_lib.scores import Published, Scored, Stage, column_of, staged_name, stored_type
 from segment_lib.settings import Settings
 
 RFM_SCORES = frozenset(name for name in SCORES if name.startswith("rfm."))
@@ -65,23 +65,22 @@ class Profiler:
         group = self._group(catalogue)
         return (*self._orders(clock, catalogue).all, *([] if group is None else [group]))
 
-    def score(self, customers: DataFrame, clock: Clock, catalogue: Catalogue) -> Scored:
+    def score(self, customers: DataFrame, clock: Clock, catalogue: Catalogue, stage: Stage) -> Scored:
         orders = self._orders(clock, catalogue)
         values = rfm.columns(orders, clock)
         cuts = rfm.find_cuts(customers, values, self.settings.rfm)
         columns = rfm.scores(values, cuts, orders.order_days > 0, self.settings.rfm)
-        rows = customers
-        if self.champion is not None:
-            group = self._group(catalogue)
-            own = None if group is None else F.col(f"customer_{group.name}").cast("string")
-            rows, made = churn_scores(customers, orders, self.champion, self.settings.models, clock, own)
-            rows = _with(rows, columns | made)
-            columns = {"value.tier": _tier(rows, self.settings.models.tiers)}
-        elif self.kept is not None:
-            rows = _with_kept(customers, self.kept)
         told = customers.sparkSession.createDataFrame([vars(cut) for cut in cuts], rfm.CUTS)
-        kept = [name for name in _with(rows, columns).columns if not name.startswith("_") or name in customers.columns]
-        return Scored(_with(rows, columns).select(*(F.col(f"`{name}`") for name in kept)), {"rfm_cuts": told})
+        if self.champion is None:
+            rows = customers if self.kept is None else _with_kept(customers, self.kept)
+            return Scored(_with(rows, columns), {"rfm_cuts": told})
+        group = self._group(catalogue)
+        own = None if group is None else F.col(f"customer_{group.name}").cast("string")
+        rows, made = churn_scores(customers, orders, self.champion, self.settings.models, clock, own)
+        columns |= made
+        names = (*customers.columns, *(staged_name(name) for name in columns))
+        scored = stage("scored", _with(rows, columns).select(*(F.col(f"`{name}`") for name in names)))
+        return Scored(_with(scored, {"value.tier": _tier(scored, self.settings.models.tiers)}), {"rfm_cuts": told})
 
     def _orders(self, clock: Clock, catalogue: Catalogue) -> OrderFeatures:
         return OrderFeatures.of(clock, catalogue, self.settings.rfm.window_days)

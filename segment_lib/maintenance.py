@@ -23,7 +23,9 @@ _log = logs.logger("maintenance")
 #: How long a run that does not count is left for people to look at, and for readers who found it just before.
 GRACE = timedelta(days=7)
 #: Tables whose rows are measured from a base: a run may have rows for a base that no longer counts.
-MEASURED = ("membership_changes", "segment_metrics")
+MEASURED = ("membership_changes", "segment_metrics", "score_moves")
+#: Tables with a row for every customer, of which only the dates that retention names are kept.
+BY_DATE = ("memberships", "customer_profiles")
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ def tidy(lake: Lake, settings: Settings, history: History, *, now: datetime, gra
     removed: set[str] = set()
     snapshots: set[date] = set()
     # The log alone says whether there can be anything to delete; the tables are only looked at when there can.
-    for table in PER_RUN if gone else ("memberships",) if kept < set(history.dates) else ():
+    for table in PER_RUN if gone else BY_DATE if kept < set(history.dates) else ():
         for day, run_id in _distinct(lake, table, "snapshot_date", "run_id"):
             where = {"snapshot_date": day, "run_id": run_id}
             if run_id in gone and not (table == "static_members" and run_id in frozen_by):
                 lake.delete(table, where, run_id)
                 removed.add(run_id)
-            elif table == "memberships" and day not in kept and history.winner(day) is not None:
+            elif table in BY_DATE and day not in kept and history.winner(day) is not None:
                 lake.delete(table, where, run_id)
                 snapshots.add(day)
     for table in MEASURED if gone else ():

@@ -107,7 +107,10 @@ def compute(
     scored = None
     if scorer is not None:
         with step("score"):
-            scored = scorer.score(scan.customers.where("_evaluated"), plan.clock, plan.catalogue)
+            scored = scorer.score(
+                scan.customers.where("_evaluated"), plan.clock, plan.catalogue,
+                lambda name, rows: lake.stage(name, run_id, rows),
+            )
             scan = replace(scan, customers=scored.customers)
     with step("decide"):
         known = base is None or rebuild.kept(lake, history, base)

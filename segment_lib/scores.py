@@ -6,7 +6,7 @@ the scan and for columns after it, so that scores cost no scan of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from segment_lib.catalogue import Catalogue
     from segment_lib.clock import Clock
+
 
 def column_of(score: str) -> str:
     """The column of `customer_profiles` that holds a score.
@@ -37,6 +38,10 @@ def staged_name(score: str) -> str:
 def stored_type(score: str) -> str:
     """The Spark type of a score: decimals have 8 places, so that equal scores are equal everywhere."""
     return OUTPUTS["customer_profiles"][column_of(score)]
+
+
+#: Writes rows under a name and reads them back, so that what several steps need is computed once.
+Stage = Callable[[str, "DataFrame"], "DataFrame"]
 
 
 @dataclass(frozen=True)
@@ -76,5 +81,5 @@ class Scorer(Protocol):
     def features(self, clock: Clock, catalogue: Catalogue) -> tuple[core.Value, ...]:
         """What it needs to know of each customer: aggregates of rows, and fields of customers."""
 
-    def score(self, customers: DataFrame, clock: Clock, catalogue: Catalogue) -> Scored:
+    def score(self, customers: DataFrame, clock: Clock, catalogue: Catalogue, stage: Stage) -> Scored:
         """`customers` (see `scan.Scan`) with a column for each of `names`; it has a row for everyone evaluated."""
