@@ -42,6 +42,7 @@ TO_DRIVER = {
         "group_sizes": "a row a group", "counts_by_day": "a row a day", "log_gaps": "one row",
         "_own_gap_limits": "a row an origin and length of gap", "_collected": "distinct histories, 10 million at most",
     },
+    "models/profiler.py": {"kept_date": "one row"},
     "models/scoring.py": {"_with_ahead": "a row for each number of orders and first day"},
     "models/sql_fit.py": {
         "timed": "one row", "sql_margins": "a row a number of orders or an age",
