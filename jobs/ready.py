@@ -95,7 +95,7 @@ def _here(one: Ready, missing: tuple[str, ...] | None) -> str:
         return ""
     if missing:
         return f"lacks {', '.join(missing)}"
-    return "when its scores are published" if one.scores else "yes"
+    return "when its scores are published" if one.waits_for else "yes"
 
 
 def _state(conf: Conf | None, tenant: str, one: Ready) -> str:
@@ -122,7 +122,7 @@ def _add(job: Job, chosen: tuple[Ready, ...], named: bool) -> None:
         )
     copied = [one for one in chosen if one.id not in lacking]
     done = add(conf, settings.tenant, copied)
-    waiting = [one.id for one in copied if one.scores]
+    waiting = [one.id for one in copied if one.waits_for]
     options = (f" --conf {job.conf}" if job.conf != "conf" else "") + (f" --tenant {job.tenant}" if job.tenant else "")
     following = [f"seglake validate{options}", f"seglake run{options}"]
     result: dict[str, Any] = {

@@ -70,6 +70,8 @@ SCORES = {
     "value.predicted_orders": Type.DECIMAL, "value.order_value": Type.DECIMAL,
     "value.predicted_revenue": Type.DECIMAL, "value.ltv": Type.DECIMAL, "value.tier": Type.TEXT,
 }
+#: Those that a trained model gives; the others are made of the orders alone.
+MODEL_SCORES = frozenset(name for name in SCORES if not name.startswith("rfm."))
 
 
 @dataclass(frozen=True)

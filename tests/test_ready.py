@@ -93,7 +93,13 @@ def test_at_most_five_are_recommended_and_those_have_an_icon():
     assert icons == {"abandoned_carts": "cart", "loyals_at_risk": "bell", "vip": "star"}
 
 
-def test_most_work_without_models():
+def test_only_churn_needs_a_trained_model():
+    assert {name for name, ready in READY.items() if ready.waits_for} == {
+        "active_loyals", "loyals_at_risk", "churn_candidates", "lost_customers", "lapsed_vip"
+    }
+
+
+def test_most_work_without_scores():
     waiting = {name: ready.scores for name, ready in READY.items() if ready.scores}
     churn = {"active_loyals", "loyals_at_risk", "churn_candidates", "lost_customers", "lapsed_vip"}
     assert len(PLAIN) == 15
@@ -236,7 +242,7 @@ def test_all_are_added_to_a_new_project_which_is_valid_then(project):
     assert files(project) == before | {name: ready.text for name, ready in READY.items()}
     assert done["written"] == [f"conf/segments/{name}.yaml" for name in READY]
     assert (done["unchanged"], done["left_out"]) == ([], [])
-    assert set(done["waiting"]) == READY.keys() - set(PLAIN)
+    assert set(done["waiting"]) == {name for name, ready in READY.items() if ready.waits_for}
     assert done["next"] == ["seglake validate", "seglake run"]
     assert result("validate")["valid"] == len(before) + len(READY)
     again = result("ready", "all", "--add")

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from segment_lib.catalogue import Catalogue
+from segment_lib.catalogue import MODEL_SCORES, Catalogue
 from segment_lib.definition.check import check_segment
 from segment_lib.definition.segment import Segment
 from segment_lib.errors import UsageError, nearest
@@ -55,9 +55,14 @@ class Ready:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The models' scores that it waits for, sorted; empty when plain data is enough."""
+        """The scores that it asks for, sorted."""
         found = {part.given().get("score") for part in _parts(self.segment)}
         return tuple(sorted(name for name in found if isinstance(name, str)))
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Those of its scores that need a trained model; empty when plain data is enough."""
+        return tuple(name for name in self.scores if name in MODEL_SCORES)
 
     @property
     def event_types(self) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ What they have in common:
   never larger. It compares among those who have the value, so averages and ratios leave out who never bought.
 - **Each stands alone** and refers to no other segment, so any of them can be added without the others.
 - **Purchases** are orders in conf's `purchase_statuses`. Refunds are not taken off revenue.
-- **Those that need a model's score wait for it**: without published scores they have no members, and a run names them
-  as waiting. `churn.status` is `active`, `at_risk` or `lost`; `rfm.group` is one of the six names below.
+- **Those that need a trained model wait for it**: `churn.status` is `active`, `at_risk` or `lost` once a model is
+  champion (`seglake train --promote`); before that they have no members, and a run names them as waiting. `rfm.group`
+  needs no model: every night has it, and it is one of the six names below.
 - **They say whom, not how.** A segment of people who abandoned a cart includes some who never agreed to mail: combine
   it with `consent: email` where a campaign needs that.
 """
