@@ -18,7 +18,7 @@ from segment_lib.static import Statics
 TODAY, YESTERDAY = date(2026, 1, 2), date(2026, 1, 1)
 STAMP = Stamp(TODAY, "tonight", "base")
 DECIDED = (
-    "customer_id string, anonymous boolean, orders bigint, gross_revenue decimal(38,4), net_revenue decimal(38,4), "
+    "customer_id string, anonymous boolean, lost boolean, orders bigint, gross_revenue decimal(38,4), net_revenue decimal(38,4), "
     "has_new boolean, has_late boolean, segments array<struct<id:string,since:date>>"
 )
 
@@ -30,9 +30,9 @@ def inside(*names: str, since: date = YESTERDAY) -> list[tuple[str, date]]:
 @pytest.fixture
 def decided(spark):
     def make(*rows):
-        """Rows are (customer, segments, flags): `n` new, `l` late, `a` anonymous."""
+        """Rows are (customer, segments, flags): `n` new, `l` late, `a` anonymous, `x` lost."""
         values = [
-            (customer, "a" in flags, 2, Decimal(10), Decimal(4), "n" in flags, "l" in flags, inside(*segments))
+            (customer, "a" in flags, "x" in flags, 2, Decimal(10), Decimal(4), "n" in flags, "l" in flags, inside(*segments))
             for customer, segments, flags in rows
         ]
         return spark.createDataFrame(values, DECIDED)
@@ -167,10 +167,10 @@ def test_snapshots_differ_by_member_segment_or_since(spark, members):
 
 
 def test_totals_are_of_members_and_of_everyone(decided):
-    rows = decided(("x", ["a", "b"], "a"), ("y", ["a"], "l"), ("z", [], ""))
+    rows = decided(("x", ["a", "b"], "a"), ("y", ["a"], "lx"), ("z", [], "x"))
     assert metrics.totals(rows) == {
-        "a": Totals(2, 1, 4, Decimal(20), Decimal(8), 1), "b": Totals(1, 1, 2, Decimal(10), Decimal(4)),
-        "_all": Totals(3, 1, 6, Decimal(30), Decimal(12), 1),
+        "a": Totals(2, 1, 4, Decimal(20), Decimal(8), 1, 1, 2, Decimal(4)), "b": Totals(1, 1, 2, Decimal(10), Decimal(4)),
+        "_all": Totals(3, 1, 6, Decimal(30), Decimal(12), 1, 2, 4, Decimal(8)),
     }
 
 
