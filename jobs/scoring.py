@@ -47,7 +47,8 @@ def scorers(job: Job, settings: Settings, lake: Lake) -> Scorers:
 
     A champion that cannot be had is told, and the last published scores are used instead.
     """
-    from models.profiler import CHURN_SCORES, Profiler, kept_date
+    from models.profiler import Profiler, kept_date
+    from segment_lib.catalogue import MODEL_SCORES
 
     place = tracking(settings)
 
@@ -55,7 +56,7 @@ def scorers(job: Job, settings: Settings, lake: Lake) -> Scorers:
         from segment_lib.profiles import of_run
         from segment_lib.scores import Published
 
-        if work.base is None or not work.base.scores >= CHURN_SCORES:
+        if work.base is None or not work.base.scores >= MODEL_SCORES:
             return None
         profiles = of_run(lake, work.base)
         scored_on = kept_date(profiles)

@@ -21,7 +21,6 @@ from pyspark.sql import functions as F
 
 from models.errors import ModelError
 from models.labelled import LEAST_GAPS, OWN_GAPS, QUANTILE, Called, LabelledCells
-from models.order_features import day_number
 
 if TYPE_CHECKING:
     from segment_lib.clock import Clock
@@ -78,7 +77,7 @@ def of_group(histories: DataFrame, group: str | None) -> DataFrame:
 
 def counts_by_day(histories: DataFrame) -> Counts:
     """Two aggregates, a row a day each."""
-    repeats = histories.select(F.explode(F.slice("days.day", F.lit(2), F.greatest(F.size("days"), F.lit(1)))).alias("day"))
+    repeats = histories.select(F.explode(_after_first(F.col("days.day"))).alias("day"))
     first = histories.select(F.col("days")[0]["day"].alias("day"))
     return Counts(*(
         {row["day"]: float(row["count"]) for row in rows.groupBy("day").count().collect()} for rows in (repeats, first)
@@ -88,7 +87,7 @@ def counts_by_day(histories: DataFrame) -> Counts:
 def log_gaps(histories: DataFrame, clock_of: Mapping[int, float] | None = None) -> float:
     """The sum of ln(gap) over all gaps, in days, or on the clock that `clock_of` gives for each day."""
     pairs = histories.select(F.explode(F.transform(
-        F.slice("days.day", F.lit(2), F.greatest(F.size("days"), F.lit(1))),
+        _after_first(F.col("days.day")),
         lambda day, place: F.struct(F.col("days")[place]["day"].alias("since"), day.alias("day")),
     )).alias("pair")).groupBy("pair.since", "pair.day").count()
     if clock_of is None:
@@ -110,11 +109,10 @@ def labelled_cells(histories: DataFrame, origins: Sequence[int], horizon: int) -
     limits = _own_gap_limits(histories, ordered)
     gap = F.create_map(*(part for origin in ordered for part in (F.lit(origin), F.lit(limits[origin]))))
     looked_at = histories.select("days", F.explode(F.array(*(F.lit(origin) for origin in ordered))).alias("origin"))
-    day = lambda one: one["day"]  # noqa: E731
     seen = looked_at.select(
         "origin",
-        F.filter("days", lambda one: day(one) <= F.col("origin")).alias("known"),
-        F.filter("days", lambda one: (day(one) > F.col("origin")) & (day(one) <= F.col("origin") + horizon)).alias("ahead"),
+        F.filter("days", lambda one: one["day"] <= F.col("origin")).alias("known"),
+        F.filter("days", lambda one: (one["day"] > F.col("origin")) & (one["day"] <= F.col("origin") + horizon)).alias("ahead"),
     ).where(F.size("known") > 0).select(
         "origin", (F.size("known") - 1).alias("x"), F.col("known")[0]["day"].alias("first"),
         F.element_at("known", -1)["day"].alias("last"),
@@ -128,7 +126,7 @@ def labelled_cells(histories: DataFrame, origins: Sequence[int], horizon: int) -
         F.sum("so_far").cast("double").alias("so_far"),
         F.count_if(called).alias("called"), F.count_if(called & silent).alias("called_silent"),
     )
-    table = _collected(rows, f"{len(ordered)} origins")
+    table = collected(rows, f"{len(ordered)} origins")
     return [
         _cells_at(origin, horizon, table[rows_of]) for origin in ordered
         if (rows_of := table["origin"] == origin).any()
@@ -151,7 +149,7 @@ def value_bins(histories: DataFrame, days: Sequence[int]) -> DataFrame:
     """
     looked_at = histories.select("days", F.explode(F.array(*(F.lit(day) for day in days))).alias("at"))
     known = F.filter("days", lambda one: one["day"] <= F.col("at"))
-    totals = looked_at.select("at", F.size(known).alias("orders"), _revenue_of(known).cast("double").alias("total"))
+    totals = looked_at.select("at", F.size(known).alias("orders"), _revenue(known).cast("double").alias("total"))
     log = F.log(F.col("total") / F.col("orders"))
     return (
         totals.where((F.col("orders") > 0) & (F.col("total") > 0))
@@ -163,10 +161,6 @@ def value_bins(histories: DataFrame, days: Sequence[int]) -> DataFrame:
 
 def collected(rows: DataFrame, what: str) -> np.ndarray:
     """Sums as a structured array; ModelError when there are more than `MOST_CELLS`."""
-    return _collected(rows, what)
-
-
-def _collected(rows: DataFrame, what: str) -> np.ndarray:
     table = rows.limit(MOST_CELLS + 1).toPandas()
     if len(table) > MOST_CELLS:
         raise ModelError(f"{what}: more than {MOST_CELLS:,} distinct histories; use fewer origins or a shorter past")
@@ -182,19 +176,17 @@ def _cells_at(origin: int, horizon: int, rows: np.ndarray) -> LabelledCells:
     )
 
 
-def _revenue(days: str) -> Column:
-    return _revenue_of(F.col(days))
-
-
-def _revenue_of(days: Column) -> Column:
+def _revenue(days: Column | str) -> Column:
     zero = F.lit(0).cast("decimal(38,4)")
     return F.aggregate(days, zero, lambda total, one: (total + one["net"]).cast("decimal(38,4)"))
 
 
+def _after_first(days: Column) -> Column:
+    return F.slice(days, F.lit(2), F.greatest(F.size(days), F.lit(1)))
+
+
 def _gaps(days: Column) -> Column:
-    return F.transform(
-        F.slice(days, F.lit(2), F.greatest(F.size(days), F.lit(1))), lambda day, place: day - F.get(days, place)
-    )
+    return F.transform(_after_first(days), lambda day, place: day - F.get(days, place))
 
 
 def _own_limit(days: Column, of_all: Column) -> Column:
@@ -210,7 +202,7 @@ def _own_gap_limits(histories: DataFrame, origins: Sequence[int]) -> dict[int, f
     """At each origin the quantile of everybody's gaps up to it; infinite where there are none."""
     days = F.col("days.day")
     gaps = histories.select(F.explode(F.arrays_zip(
-        F.slice(days, F.lit(2), F.greatest(F.size(days), F.lit(1))).alias("day"), _gaps(days).alias("gap")
+        _after_first(days).alias("day"), _gaps(days).alias("gap")
     )).alias("one"))
     first_seen = F.array_min(F.filter(
         F.array(*(F.lit(origin) for origin in origins)), lambda origin: origin >= F.col("one.day")
@@ -236,9 +228,3 @@ def _quantile(counts: Mapping[int, int]) -> float:
     below = int(np.floor(place))
     low, high = (values[np.searchsorted(up_to, rank, side="right")] for rank in (below, min(below + 1, up_to[-1] - 1)))
     return float(low + (place - below) * (high - low))
-
-
-__all__ = [
-    "Counts", "cells_at", "collected", "counts_by_day", "day_number", "group_sizes", "labelled_cells", "log_gaps",
-    "of_group", "read_histories", "value_bins",
-]

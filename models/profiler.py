@@ -21,14 +21,11 @@ from models.champion import Champion
 from models.order_features import OrderFeatures
 from models.scoring import scores as churn_scores
 from segment_lib import core
-from segment_lib.catalogue import SCORES, Catalogue, Type
+from segment_lib.catalogue import MODEL_SCORES, SCORES, Catalogue, Type
 from segment_lib.clock import Clock
 from segment_lib.ranks import places_of
 from segment_lib.scores import Published, Scored, Stage, column_of, staged_name, stored_type
 from segment_lib.settings import Settings
-
-RFM_SCORES = frozenset(name for name in SCORES if name.startswith("rfm."))
-CHURN_SCORES = frozenset(SCORES) - RFM_SCORES
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ class Profiler:
     @property
     def names(self) -> frozenset[str]:
         if self.champion is not None or self.kept is not None:
-            return RFM_SCORES | CHURN_SCORES
-        return RFM_SCORES
+            return frozenset(SCORES)
+        return frozenset(SCORES) - MODEL_SCORES
 
     @property
     def models(self) -> Mapping[str, str]:
@@ -59,7 +56,7 @@ class Profiler:
         if self.champion is not None or self.kept is None:
             return {}
         told = f"the scores of {self.kept.scored_on}" + (f": {self.why}" if self.why else "")
-        return dict.fromkeys(sorted(CHURN_SCORES), told)
+        return dict.fromkeys(sorted(MODEL_SCORES), told)
 
     def features(self, clock: Clock, catalogue: Catalogue) -> tuple[core.Value, ...]:
         group = self._group(catalogue)
@@ -101,7 +98,7 @@ def _with(rows: DataFrame, columns: Mapping[str, Column]) -> DataFrame:
 
 def _with_kept(customers: DataFrame, kept: Published) -> DataFrame:
     """The rows with the churn scores of another night."""
-    columns = (F.col(column_of(name)).alias(staged_name(name)) for name in sorted(CHURN_SCORES))
+    columns = (F.col(column_of(name)).alias(staged_name(name)) for name in sorted(MODEL_SCORES))
     return customers.join(kept.profiles.select("customer_id", *columns), "customer_id", "left")
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from models.calibration import STRATA, stratum
 from models.champion import Champion
 from models.churn_model import ChurnModel, GroupModel
 from models.elementary import logistic
@@ -186,8 +187,7 @@ def _clock(season: Season, day: Column) -> Column:
         return day.cast("double")
     date = F.date_from_unix_date(day)
     year, month, before = F.year(date), F.month(date), F.year(date) - 1
-    lengths = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    until = np.concatenate([[0.0], np.cumsum(np.array(lengths) * np.array(season.factors))])
+    until = season.month_starts
     leaps = F.floor(before / 4) - F.floor(before / 100) + F.floor(before / 400) - F.lit(477)  # those before 1970
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     passed = leaps + F.when(leap & (month > 2), 1).otherwise(0)
@@ -277,8 +277,8 @@ def _cutoffs(group: GroupModel, night: _Night, keys: pd.DataFrame) -> dict[str, 
     found: dict[str, object] = {"_next_days": wait}
     for name, level in (("_at_risk_days", night.section.at_risk), ("_lost_days", night.section.lost)):
         silence = np.zeros(len(x))
-        place = np.where(x > 2, 2, np.where(x > 0, 1, 0))
-        for number in range(3):
+        place = stratum(x)
+        for number in range(len(STRATA)):
             rows = place == number
             if rows.any():
                 raw = group.calibration.inverse_level(level, number)

@@ -98,6 +98,12 @@ class Season:
         _, month, _, _ = _calendar(days)
         return np.array(self.factors)[month]
 
+    @property
+    def month_starts(self) -> Array:
+        """What has passed on the clock of a common year before each month, and before the next year."""
+        lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.float64)
+        return np.concatenate([[0.0], np.cumsum(lengths * np.array(self.factors))])
+
     def clock(self, days: ArrayLike) -> Array:
         """The time on the clock at the midnight that ends each day, in days of mean speed, from that of 1970-01-01.
 
@@ -114,9 +120,7 @@ class Season:
         [365.04]
         """
         year, month, day, leap = _calendar(days)
-        factors = np.array(self.factors)
-        lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.float64)
-        until = np.concatenate([[0.0], np.cumsum(lengths * factors)])
+        factors, until = np.array(self.factors), self.month_starts
         leaps = _leap_days_before(year) - _leap_days_before(1970)
         february = factors[1] * (leaps + ((month > 1) & leap))
         return (year - 1970) * until[12] + february + until[month] + day * factors[month] - factors[0]

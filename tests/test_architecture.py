@@ -40,7 +40,7 @@ TO_DRIVER = {
     "jobs/show.py": {"members": "--limit, at most 10,000"},
     "models/histories.py": {
         "group_sizes": "a row a group", "counts_by_day": "a row a day", "log_gaps": "one row",
-        "_own_gap_limits": "a row an origin and length of gap", "_collected": "distinct histories, 10 million at most",
+        "_own_gap_limits": "a row an origin and length of gap", "collected": "distinct histories, 10 million at most",
     },
     "models/profiler.py": {"kept_date": "one row"},
     "models/scoring.py": {"_with_ahead": "a row for each number of orders and first day"},

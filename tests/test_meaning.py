@@ -429,7 +429,7 @@ def project(tmp_path, monkeypatch) -> Path:
     segments.mkdir(parents=True)
     (tmp_path / "conf" / "base.yaml").write_text("catalogue: {event_types: {page_viewed: {}}, lists: [newsletter]}\n")
     (segments / "all_of_them.yaml").write_text("where:\n  all:\n    - {did: any, count: {at_least: 0}}\n")
-    (segments / "waiting.yaml").write_text("where: {all: [{score: rfm.r, is: 1}, {score: rfm.f, is: 1}]}\n")
+    (segments / "waiting.yaml").write_text("where: {all: [{score: churn.risk_rate, at_least: 0.5}, {score: value.predicted_orders, at_least: 1}]}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

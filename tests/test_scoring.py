@@ -14,12 +14,13 @@ from models.champion import Champion
 from models.churn_model import ChurnModel, GroupModel
 from models.expected_orders import expected_orders
 from models.gamma_gamma import GammaGammaParameters, expected_value
-from models.profiler import CHURN_SCORES, Profiler, kept_date
+from models.profiler import Profiler, kept_date
 from models.purchase_process import MBG_NBD, PurchaseParameters, mbg_cnbd, p_no_order
 from models.season import Season
 from models.silence import cycle, median_wait
 from segment_lib import nightly, profiles
 from segment_lib.build import score, segment
+from segment_lib.catalogue import MODEL_SCORES
 from segment_lib.definition import Loaded
 from segment_lib.runs import State
 from segment_lib.scores import Published
@@ -219,4 +220,4 @@ def test_without_a_champion_segments_wait_or_keep_the_last_scores(spark, tmp_pat
             assert row["rfm_recency"] == tonight[name]["rfm_recency"] + 1
     lost_now = {row.segment_id: row.totals.lost for row in away.metrics}
     assert lost_now == {"_all": sizes["lost"], "lost": sizes["lost"], "fresh": lost_now["fresh"]}
-    assert away.record.scores >= CHURN_SCORES
+    assert away.record.scores >= MODEL_SCORES
