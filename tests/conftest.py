@@ -16,8 +16,21 @@ from segment_lib.settings import Settings
 # Collecting the doctests of `models` imports MLflow.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-#: Expressions run as they are instead of being compiled first: the same results, and much sooner on a few rows.
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+#: The same results, and much sooner on a few rows: expressions run as they are and plans as they stand, instead of
+#: being compiled and adapted first.
+QUICK = {
+    "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+#: For a process of its own that works on a few rows: what it compiles it will hardly run again.
+QUICK_START = QUICK | {
+    "spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+#: A commit on local files without the dozen processes that Hadoop starts for its links and permissions.
+QUICK_COMMITS = {
+    "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
+}
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +48,7 @@ def spark(event_log_folder):
         "spark.master": "local[2]", "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2",
         "spark.default.parallelism": "2", "spark.databricks.delta.snapshotPartitions": "1",
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
-        **INTERPRETED,
+        **QUICK, **QUICK_COMMITS,
     }
     session = build_session(Settings(spark=conf), app_name="tests")
     yield session
@@ -56,15 +69,10 @@ def configured(spark, **values: str) -> Iterator[None]:
 
 @pytest.fixture
 def compiled(spark):
-    """Spark with generated code, as a night runs."""
-    with configured(spark, sql__codegen__wholeStage="true", sql__codegen__factoryMode="FALLBACK"):
-        yield
-
-
-@pytest.fixture(scope="module")
-def as_planned(spark):
-    """Few rows and many queries: plans as they stand beat adapted ones."""
-    with configured(spark, sql__adaptive__enabled="false"):
+    """Spark with generated code and adapted plans, as a night runs."""
+    with configured(
+        spark, sql__codegen__wholeStage="true", sql__codegen__factoryMode="FALLBACK", sql__adaptive__enabled="true"
+    ):
         yield
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from commands import invoked, result, seglake
+from conftest import QUICK_START
 from typer.main import get_command
 
 from jobs import runner
@@ -396,9 +397,8 @@ def test_a_project_runs_from_the_installed_wheel_outside_the_repository(tmp_path
     program = [sys.executable, "-m", "jobs.cli"]
     run(*program, "init", "shop")
     shop = tmp_path / "shop"
-    quick = {"spark.sql.shuffle.partitions": 2, "spark.sql.codegen.wholeStage": False}
     with (shop / "conf" / "base.yaml").open("a") as base:
-        base.write(f"spark: {json.dumps(quick | {'spark.sql.codegen.factoryMode': 'NO_CODEGEN'})}\n")
+        base.write(f"spark: {json.dumps(QUICK_START)}\n")
     run(*program, "generate", "--customers", "100", "--events", "1000", "--as-of", str(LAST), folder=shop)
     done = run(*program, "run", "--as-of", str(LAST), "--json", folder=shop)
     assert json.loads(done.stdout)["state"] == "published"

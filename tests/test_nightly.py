@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import INTERPRETED
+from conftest import QUICK_START
 from pyspark.sql import functions as F
 
 from segment_lib import maintenance, nightly, rebuild
@@ -22,17 +22,13 @@ from segment_lib.build import all_of, customer, in_segment, ordered, score, segm
 from segment_lib.definition import Loaded, Segment
 from segment_lib.errors import ConfError, GateError, Issue, UsageError
 from segment_lib.nightly import RunOutcome
-from segment_lib.runs import RunRecord, State, read_history
+from segment_lib.runs import RunRecord, State, new_run_id, read_history
 from segment_lib.settings import CatalogueSection, GatesSection, RetentionSection, Settings
 from segment_lib.storage import Lake
-
-pytestmark = pytest.mark.usefixtures("as_planned")
 
 ROOT = Path(__file__).parent.parent
 FIRST, SECOND, THIRD = (date(2026, 1, 30) + timedelta(days=number) for number in range(3))
 LONG_AFTER = datetime(2026, 3, 1, tzinfo=UTC)
-#: How the tests run it (conftest), for a process of its own.
-QUICK = INTERPRETED | {"spark.sql.adaptive.enabled": "false"}
 ORDERS = "order_id string, customer_id string, ordered_at timestamp, status string, revenue int, _loaded_at timestamp"
 CUSTOMERS = "customer_id string, country string, points string, created_at timestamp"
 
@@ -244,7 +240,12 @@ def test_a_snapshot_that_is_no_longer_kept_is_rebuilt_from_changes(edited):
     lake, history = edited.lake, read_history(edited.lake)
     keep = edited.settings.model_copy(update={"retention": RetentionSection(snapshots=2, month_ends=False)})
     assert maintenance.tidy(lake, keep, history, now=LONG_AFTER).snapshots == (FIRST,)
-    assert maintenance.tidy(lake, keep, history, now=LONG_AFTER).snapshots == ()
+    died, training = (new_run_id(LONG_AFTER - timedelta(days=days)) for days in (8, 1))
+    for run_id in (died, training):
+        lake.stage("histories", run_id, lake.spark.range(1))
+    again = maintenance.tidy(lake, keep, history, now=LONG_AFTER)
+    assert (again.snapshots, again.staged) == ((), (died,))
+    lake.drop_staging(training)
     assert not lake.read("memberships").where(F.col("snapshot_date") == F.lit(FIRST)).collect()
     assert edited.published()["memberships"] == before
     whole = {str(row) for row in rebuild.rebuild(lake, history, history.winner(THIRD)).collect()}
@@ -540,11 +541,8 @@ nightly.run(Dying(spark, settings), settings, loaded, snapshot_date=date(2026, 1
 def test_kill_9_just_before_publishing_is_taken_over_at_once(shop):
     made = fill(shop("killed"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    conf = {
-        **QUICK, "spark.sql.shuffle.partitions": "1",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    }
-    command = [sys.executable, "-c", DEATH, made.settings.root, *(f"{name}={value}" for name, value in conf.items())]
+    conf = (f"{name}={value}" for name, value in QUICK_START.items())
+    command = [sys.executable, "-c", DEATH, made.settings.root, *conf]
     died = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert died.returncode == -9, died.stderr[-2000:]
     with pytest.raises(UsageError, match="nothing is published"):

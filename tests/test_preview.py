@@ -212,7 +212,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forgotten(spark, as_planned):
+def forgotten(spark):
     """What a preview keeps in memory goes when these tests end."""
     yield
     forget(spark)

@@ -27,7 +27,6 @@ from segment_lib.scores import Published
 from segment_lib.settings import CatalogueSection, GatesSection, ModelsSection, Settings
 from segment_lib.storage import Lake
 
-pytestmark = pytest.mark.usefixtures("as_planned")
 
 DAY, NEXT = date(2026, 2, 10), date(2026, 2, 11)
 EPOCH = date(1970, 1, 1)

@@ -37,7 +37,6 @@ from segment_lib.why.facts import leaving
 from segment_lib.why.result import Line
 from segment_lib.why.turning import smallest
 
-pytestmark = pytest.mark.usefixtures("as_planned")
 
 FIRST, SECOND, LEFT = date(2026, 3, 30), date(2026, 3, 31), date(2026, 4, 1)
 CONF = {
@@ -259,7 +258,7 @@ def test_html_and_json(shop):
 
 def test_random_definitions(spark, tmp_path):
     """For each of a batch, a member and another: the truth of the whole is what the oracle says and what is stored."""
-    drawn = batch(21, 8)
+    drawn = batch(21, 5)
     settings = Settings(**{**settings_for(str(tmp_path), drawn.zone.key).model_dump(), "gates": {}})
     lake = Lake(spark, settings)
     write(spark, lake, drawn.data)
