@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from segment_lib import logs
-from segment_lib.runs import History, RunRecord
+from segment_lib.runs import History, RunRecord, begun
 from segment_lib.settings import RetentionSection, Settings
 from segment_lib.tables import PER_RUN
 
@@ -90,19 +90,26 @@ def tidy(lake: Lake, settings: Settings, history: History, *, now: datetime, gra
         for day, run_id, base in _distinct(lake, table, "snapshot_date", "run_id", "base_run_id"):
             if base in gone and run_id not in gone:
                 lake.delete(table, {"snapshot_date": day, "run_id": run_id, "base_run_id": base}, run_id)
-    staged = _drop_staging(lake, history, gone)
+    staged = _drop_staging(lake, history, gone, now - grace)
     if removed or snapshots or staged:
         context = {"snapshots": len(snapshots), "runs": len(removed), "staged": len(staged)}
         _log.info("deleted what is no longer kept", extra={"context": context})
     return Tidied(tuple(sorted(snapshots)), tuple(sorted(removed)), staged)
 
 
-def _drop_staging(lake: Lake, history: History, gone: Collection[str]) -> tuple[str, ...]:
-    """Staged data of published runs at once, of others when they are obsolete; of runs the log knows only."""
+def _drop_staging(lake: Lake, history: History, gone: Collection[str], before: datetime) -> tuple[str, ...]:
+    """Staged data of published runs at once, of others when they are obsolete.
+
+    What the log does not know is of a training, which publishes nothing: it is left behind by one that died, when it
+    began before `before`.
+    """
     published = {row.run_id for row in history.records if row.state.publishes}
+    known = {row.run_id for row in history.records}
     dropped = []
     for run_id in lake.staged_runs():
-        if run_id in published or run_id in gone:
+        began = begun(run_id)
+        died = run_id not in known and began is not None and began < before
+        if run_id in published or run_id in gone or died:
             lake.drop_staging(run_id)
             dropped.append(run_id)
     return tuple(dropped)

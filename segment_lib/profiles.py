@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib.catalogue import SCORES
+from segment_lib.errors import UsageError
 from segment_lib.model_settings import PROSPECT
 from segment_lib.scores import column_of, staged_name, stored_type
 from segment_lib.snapshot import Stamp
@@ -43,15 +44,29 @@ def of_run(lake: Lake, run: RunRecord) -> DataFrame:
     return lake.published("customer_profiles").where(mine).drop("snapshot_date", "run_id")
 
 
+def require(lake: Lake, run: RunRecord | None, scores: Iterable[str]) -> None:
+    """Raises UsageError when a run gave one of `scores`, and the profiles of its date are beyond retention."""
+    if run is None or run.scores.isdisjoint(scores):
+        return
+    mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
+    # The moves of a date are kept for ever, and count everyone who had a profile.
+    had = lake.read("score_moves").where(mine & F.col("now").isNotNull())
+    if lake.read("customer_profiles").where(mine).isEmpty() and not had.isEmpty():
+        raise UsageError(
+            f"the scores of {run.snapshot_date} are no longer kept (conf: retention); ask about a later date, or run that "
+            "one again"
+        )
+
+
 def with_scores(rows: DataFrame, lake: Lake, run: RunRecord | None, scores: Iterable[str]) -> DataFrame:
     """`rows` of customers with a column (`staged_name`) for each of `scores` that the run gave, as it published them."""
     given = [score for score in scores if run is not None and score in run.scores]
     if run is None or not given:
         return rows
-    stored = lake.read("customer_profiles")
     mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
+    stored = lake.read("customer_profiles").where(mine)
     columns = [F.col(column_of(score)).alias(staged_name(score)) for score in given]
-    joined = rows.join(stored.where(mine).select("customer_id", *columns), "customer_id", "left")
+    joined = rows.join(stored.select("customer_id", *columns), "customer_id", "left")
     # Who has no profile never ordered.
     told = {staged_name("rfm.group"): F.coalesce(staged_name("rfm.group"), F.lit(PROSPECT))} if "rfm.group" in given else {}
     return joined.select(*rows.columns, *(

@@ -96,7 +96,10 @@ class Published:
 
 
 def find(lake: Lake, run: RunRecord, segment_id: str) -> Published:
-    """The segment of that id in a published run; raises UsageError when it had none, or none that can be read now."""
+    """The segment of that id in a published run.
+
+    Raises UsageError when it had none, or none that can be read now, or when the scores it asks for are no longer kept.
+    """
     preparation.require(lake, run, f"the inputs of {run.snapshot_date}")
     run = details(lake, run)
     listed = definitions_log.read(lake, run)
@@ -113,9 +116,11 @@ def find(lake: Lake, run: RunRecord, segment_id: str) -> Published:
             f"the definition of {segment_id} on {run.snapshot_date} does not fit the names in conf any more: "
             + "; ".join(fault.message for fault in faults)
         )
-    return Published(
+    found = Published(
         run, row, segment, frozenset(listed), catalogue, Clock(run.snapshot_date, lake.settings.zone)
     )
+    profiles.require(lake, run, core.scores_of(found.reduced.walk()))
+    return found
 
 
 def names_of(found: Published) -> Names:

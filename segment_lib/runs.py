@@ -215,6 +215,18 @@ def new_run_id(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
+def begun(run_id: str) -> datetime | None:
+    """When a run began, to the second, by its id; None for text that is no run id.
+
+    >>> begun("20261122T031500-0123abcd")
+    datetime.datetime(2026, 11, 22, 3, 15, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def request_of(only: Iterable[str] = (), as_then: bool = False) -> str:
     """What a run was asked for, in one word; a crashed run is only retried by one that asks for the same.
 

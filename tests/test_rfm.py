@@ -18,14 +18,13 @@ from segment_lib.api import Tenant
 from segment_lib.build import score, segment
 from segment_lib.catalogue import SCORES
 from segment_lib.definition import Loaded
+from segment_lib.errors import UsageError
 from segment_lib.model_settings import GROUPS, RfmSection
 from segment_lib.runs import read_history
 from segment_lib.scores import column_of
 from segment_lib.settings import CatalogueSection, GatesSection, Settings
 from segment_lib.storage import Lake
 from segment_lib.tables import OUTPUTS
-
-pytestmark = pytest.mark.usefixtures("as_planned")
 
 ZONE = ZoneInfo("America/New_York")
 FIRST, SECOND = date(2026, 3, 8), date(2026, 3, 9)  # the clocks change on the first
@@ -194,7 +193,13 @@ def test_segments_of_groups_and_the_moves_between_them(spark, tmp_path):
     again = shop.run(FIRST, best, rich, waiting)  # restating the first date measures the second from it
     rows = shop.lake.read("score_moves").where(f"base_run_id = '{again.run_id}' and score = 'rfm.group'").collect()
     assert {(row["before"], row["now"]): row["customers"] for row in rows} == expected
-    assert {row["run_id"] for row in rows} == {second.run_id} and read_history(shop.lake).stale == ()
+    history = read_history(shop.lake)
+    assert {row["run_id"] for row in rows} == {second.run_id} and history.stale == ()
+
+    shop.lake.delete("customer_profiles", {"snapshot_date": FIRST, "run_id": again.run_id}, again.run_id)  # as retention
+    with pytest.raises(UsageError, match=f"the scores of {FIRST} are no longer kept"):
+        tenant.why(min(members), "best", FIRST)
+    assert tenant.why(min(members), "best", SECOND).member
 
 
 def test_most_who_ordered_once_share_the_lowest_score_and_the_next_scores_skip(spark, tmp_path):
@@ -217,6 +222,7 @@ def test_nobody_ordered(spark, tmp_path):
     outcome = shop.run(FIRST, segment("prospects", where=score("rfm.group", is_="prospect")))
     assert shop.profiles(outcome.run_id) == {}
     assert {row.segment_id: row.customers for row in outcome.metrics} == {"_all": 1, "prospects": 1}
+    assert Tenant(spark, shop.settings).why("ann", "prospects").member
 
 
 # Conf -----------------------------------------------------------------------------------------------------------------

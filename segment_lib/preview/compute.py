@@ -82,6 +82,8 @@ def preview(
     customers = _customers(lake, moment)
     rate = 1.0 if full else sampling.rate_for(customers) if rate is None else sampling.checked(rate)
     plan = _plan(segment, moment, Clock(moment.day, lake.settings.zone), catalogue, rate)
+    asked = core.scores_of(plan.nodes())
+    profiles.require(lake, moment.run, asked)
     if customers * rate > sampling.MOST_KEPT:
         memory = None
     sampled = _sampled(lake, moment, plan.clock.as_of, rate, memory).reading(plan.sources)
@@ -89,7 +91,6 @@ def preview(
     try:
         if segment.id in found.faults:
             raise HeldBackError(f"{segment.id} would be set aside: {found.faults[segment.id]}")
-        asked = core.scores_of(plan.nodes())
         scored = replace(found, customers=profiles.with_scores(found.customers, lake, moment.run, asked))
         judged = _judged(plan, scored, sampled, segment, moment)
         return _told(segment, plan, moment, sampled, judged, rate, notes)
