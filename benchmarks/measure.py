@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import Shop
+from benchmarks.memory import resident
 from segment_lib.definition.segment import Segment
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +74,7 @@ def measure(task: Task, scratch: Path, timeout: float) -> Measured:
     began, peak = time.perf_counter(), 0
     with log.open("w") as output, _process([json.dumps(asdict(task)), str(said)], task.threads, output) as process:
         while process.poll() is None and time.perf_counter() - began < timeout:
-            peak = max(peak, _resident(process.pid))
+            peak = max(peak, resident(process.pid))
             time.sleep(_LOOK)
         code = process.poll()
     took = time.perf_counter() - began
@@ -98,47 +99,6 @@ def _process(arguments: Sequence[str], threads: int, output: Any) -> Iterator[su
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory that a process and its descendants hold now; 0 where there is no /proc.
-
-    Between being forked and becoming another program a child shows all of its parent's memory as its own: a child with
-    its parent's program and, nearly, size is left out, or each `chmod` that Hadoop starts would count a JVM twice.
-    """
-    found: dict[int, _Process] = {}
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            process = _Process.read(entry)
-        except (OSError, ValueError, IndexError):
-            continue
-        found[int(entry.name)] = process
-        children.setdefault(process.parent, []).append(int(entry.name))
-    family = [pid]
-    for member in family:
-        family.extend(child for child in children.get(member, ()) if not found[child].just_forked(found.get(member)))
-    return sum(found[member].resident for member in family if member in found) * os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True)
-class _Process:
-    """What /proc says of a process; sizes in pages."""
-
-    parent: int
-    program: str
-    size: int
-    resident: int
-
-    @classmethod
-    def read(cls, entry: Path) -> _Process:
-        # The name of the program stands in brackets and may hold blanks.
-        parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-        size, resident, *_ = (entry / "statm").read_text().split()
-        return cls(int(parent), os.readlink(entry / "exe"), int(size), int(resident))
-
-    def just_forked(self, parent: _Process | None) -> bool:
-        return parent is not None and self.program == parent.program and abs(self.size - parent.size) * 100 < self.size
 
 
 # Inside the process --------------------------------------------------------------------------------------------------
