@@ -24,6 +24,7 @@ from models.backtest import backtest
 from models.calibration import Calibration
 from models.cells import Cells, Margins
 from models.churn_model import GroupModel
+from models.days import number_of
 from models.labelled import LabelledCells, label_orders
 from models.measures import auc, brier, measure
 from models.purchase_fit import choose_regularity, fit_cells
@@ -33,7 +34,6 @@ from models.season import Season
 from models.silence import silence_until_lost
 from models.simulate import simulate_orders, simulate_purchases
 
-EPOCH = date(1970, 1, 1)
 END, LAST = date(1997, 9, 30), date(1998, 6, 30)
 #: Mean days between orders of each third of the customers of the mixed shop.
 CYCLES = (14.0, 60.0, 180.0)
@@ -129,10 +129,10 @@ def cdnow_cells() -> LabelledCells:
     )
     members = dict(row[:2] for row in chosen)
     orders = [
-        (int(members[row[0]]), (date.fromisoformat(row[1]) - EPOCH).days, float(row[3]))
+        (int(members[row[0]]), number_of(date.fromisoformat(row[1])), float(row[3]))
         for row in master[1:] if row[0] in members
     ]
-    return label_orders(*np.array(orders).T, [(END - EPOCH).days], (LAST - END).days)[0]
+    return label_orders(*np.array(orders).T, [number_of(END)], (LAST - END).days)[0]
 
 
 def group_model(parameters: PurchaseParameters) -> GroupModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +14,6 @@ from segment_lib.errors import EXIT_GATE, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from models.tracking import Tracking
-    from models.training import Past
     from models.training_run import TrainingRun
     from segment_lib.settings import Settings
     from segment_lib.storage import Lake
@@ -66,16 +63,12 @@ def train(
 
 def recorded(job: Job, lake: Lake, settings: Settings, place: Tracking, at: date) -> tuple[TrainingRun, str]:
     """Trains on all orders up to a date and records it; the version is challenger then."""
-    import segment_lib
-    from models.training import train as trained
+    from models.training import train_tenant
 
-    with _past(job, lake, settings, at) as (past, pins):
-        champion = place.champion(at)
-        with job.step("fit and back-test"):
-            run = trained(
-                past, at=job.now, code_version=segment_lib.__version__, data_versions=pins,
-                champion=None if champion is None else champion.model,
-            )
+    champion = place.champion(at)
+    run = train_tenant(
+        lake, settings, at, at=job.now, champion=None if champion is None else champion.model, progress=job.step
+    )
     with job.step("record"):
         return run, place.record(run)
 
@@ -87,13 +80,13 @@ def backtest(
 ) -> None:
     """Show what the model and simple rules would have said at past month ends, beside what came. Records nothing."""
     from jobs import views
-    from models.training import fit_group
+    from models.training import fit_group, staged_past
 
     settings = job.settings()
     if group is not None and settings.models.group is None:
         raise UsageError("conf groups no customers: set models: {group: COLUMN}, or leave --group out")
     at = job.snapshot_date(as_of, settings)
-    with job.lake(settings) as lake, _past(job, lake, settings, at) as (past, _):
+    with job.lake(settings) as lake, staged_past(lake, settings, at, at=job.now, progress=job.step) as (past, _):
         with job.step("fit and back-test"):
             fitted = fit_group(past.of(group))
     if fitted.backtest is None:
@@ -144,25 +137,6 @@ def models(
     job.show({"name": place.name, "versions": rows}, views.table(
         [{name: row.get(name) for name in columns} for row in rows], f"{place.name}, {len(rows)} versions"
     ))
-
-
-@contextmanager
-def _past(job: Job, lake: Lake, settings: Settings, at: date) -> Iterator[tuple[Past, dict[str, int]]]:
-    """The staged order histories up to the end of a date, and the versions of the tables they come from."""
-    from models.histories import read_histories
-    from models.tracking import Tracking
-    from models.training import Past
-    from models.training_run import TrainingRun
-    from segment_lib.clock import Clock
-    from segment_lib.runs import new_run_id
-
-    run_id, pins = new_run_id(job.now), dict(lake.pin())
-    try:
-        with job.step("read the orders"):
-            histories = lake.stage("histories", run_id, read_histories(lake, settings, pins, Clock(at, settings.zone)))
-        yield Past(histories, at, settings.models), pins
-    finally:
-        lake.drop_staging(run_id)
 
 
 def _check_from(from_day: date | None, trained_to: date) -> None:

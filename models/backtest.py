@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 
 import numpy as np
 
 from models.calibration import STRATA, Calibration, fit_calibration
 from models.cells import Array
 from models.churn_model import GroupModel
+from models.days import date_of
 from models.errors import FitError, ModelError
 from models.expected_orders import expected_orders
 from models.gamma_gamma import expected_value
@@ -389,4 +389,4 @@ def iso_day(day: int) -> str:
     >>> iso_day(19_000)
     '2022-01-08'
     """
-    return (date(1970, 1, 1) + timedelta(days=int(day))).isoformat()
+    return date_of(day).isoformat()

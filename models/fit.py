@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 from models.errors import Failure, FitError
 
@@ -132,6 +134,21 @@ def maximise(
     Raises FitError on a boundary, where the data leaves a parameter open, on non-convergence and on values that are not
     finite.
     """
+    # Matrices of four rows gain nothing from threads, and wait for them: beside other work most of a fit's time.
+    with _threads().limit(limits=1, user_api="blas"):
+        return _maximise(what, objective, limits, starts, size, loosest)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The thread pools of numpy's and scipy's linear algebra, which are loaded with this module."""
+    return ThreadpoolController()
+
+
+def _maximise(
+    what: str, objective: Objective, limits: dict[str, Limits], starts: Sequence[Sequence[float]], size: float,
+    loosest: float,
+) -> Maximum:
     names = tuple(limits)
     counted = _Counted(what, names, objective, size)
     low, high = (np.log([getattr(limit, side) for limit in limits.values()]) for side in ("low", "high"))

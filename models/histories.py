@@ -113,11 +113,13 @@ def labelled_cells(histories: DataFrame, origins: Sequence[int], horizon: int) -
         "origin",
         F.filter("days", lambda one: one["day"] <= F.col("origin")).alias("known"),
         F.filter("days", lambda one: (one["day"] > F.col("origin")) & (one["day"] <= F.col("origin") + horizon)).alias("ahead"),
-    ).where(F.size("known") > 0).select(
+    ).where(F.size("known") > 0)
+    # A column of its own: the limit names the gaps ten times, and would sort them as often.
+    seen = seen.select("*", F.sort_array(_gaps(F.col("known.day"))).alias("gaps")).select(
         "origin", (F.size("known") - 1).alias("x"), F.col("known")[0]["day"].alias("first"),
         F.element_at("known", -1)["day"].alias("last"),
         _revenue("known").alias("so_far"), _revenue("ahead").alias("revenue_ahead"), F.size("ahead").alias("orders_ahead"),
-        _own_limit(F.col("known.day"), F.element_at(gap, F.col("origin"))).alias("limit"),
+        _own_limit(F.col("gaps"), F.element_at(gap, F.col("origin"))).alias("limit"),
     )
     silent, called = F.col("orders_ahead") == 0, F.col("origin") - F.col("last") > F.col("limit")
     rows = seen.groupBy("origin", "x", "first", "last").agg(
@@ -186,12 +188,11 @@ def _after_first(days: Column) -> Column:
 
 
 def _gaps(days: Column) -> Column:
-    return F.transform(_after_first(days), lambda day, place: day - F.get(days, place))
+    return F.zip_with(_after_first(days), F.slice(days, F.lit(1), F.size(days) - 1), lambda day, before: day - before)
 
 
-def _own_limit(days: Column, of_all: Column) -> Column:
-    """The quantile of a customer's own gaps, between order statistics; everybody's with fewer than three."""
-    gaps = F.array_sort(_gaps(days))
+def _own_limit(gaps: Column, of_all: Column) -> Column:
+    """The quantile of a customer's own gaps, ascending, between order statistics; everybody's with fewer than three."""
     place = F.lit(QUANTILE) * (F.size(gaps) - 1)
     below = F.floor(place).cast("int")
     low, high = F.get(gaps, below), F.get(gaps, F.least(below + 1, F.size(gaps) - 1))

@@ -167,12 +167,11 @@ def calibration_table(p: ArrayLike, positive: ArrayLike, weight: ArrayLike, bins
     )
     borders = customers[-1] * np.arange(bins + 1) / bins
     inside = customers[-1] / bins
-    return tuple(
-        Bin(float(inside), float(predicted), float(actual)) for predicted, actual in zip(
-            np.diff(np.interp(borders, customers, probability)) / inside,
-            np.diff(np.interp(borders, customers, events)) / inside, strict=True,
-        )
+    # Differences of running sums are off in the last digit: where all had the event, above 1.
+    predicted, actual = (
+        np.clip(np.diff(np.interp(borders, customers, part)) / inside, 0.0, 1.0) for part in (probability, events)
     )
+    return tuple(Bin(float(inside), float(mean), float(share)) for mean, share in zip(predicted, actual, strict=True))
 
 
 def calibration_error(p: ArrayLike, positive: ArrayLike, weight: ArrayLike, bins: int = BINS) -> float:

@@ -7,11 +7,11 @@ Days are numbers since 1970-01-01 in the tenant's zone, so that their difference
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from models.days import number_of
 from segment_lib import core
 from segment_lib.catalogue import Catalogue, Type
 from segment_lib.clock import Clock, Interval, Step
@@ -20,7 +20,6 @@ _TIME = core.Field("orders", "ordered_at", Type.TIMESTAMP)
 _DAY = core.Call("date", (_TIME,), Type.DATE)
 _REVENUE = core.Field("orders", "revenue", Type.DECIMAL)
 _REFUND = core.Field("orders", "refund", Type.DECIMAL)
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,7 @@ class OrderFeatures:
 
     def silent_days(self, clock: Clock) -> Column:
         """Whole days from the last order day to the snapshot date; null without an order."""
-        return F.lit(day_number(clock)) - self.last_day
+        return F.lit(number_of(clock.snapshot_date)) - self.last_day
 
     def _day(self, feature: core.Feature) -> Column:
         return F.unix_date(F.to_date(F.from_utc_timestamp(F.col(feature.name), self.zone)))
-
-
-def day_number(clock: Clock) -> int:
-    """The snapshot date as days since 1970-01-01."""
-    return (clock.snapshot_date - _EPOCH).days

@@ -27,10 +27,11 @@ from pyspark.sql import functions as F
 from models.calibration import STRATA, stratum
 from models.champion import Champion
 from models.churn_model import ChurnModel, GroupModel
+from models.days import number_of
 from models.elementary import logistic
 from models.expected_orders import orders_if_alive, phase_weights
 from models.gamma_gamma import expected_value
-from models.order_features import OrderFeatures, day_number
+from models.order_features import OrderFeatures
 from models.purchase_process import gone_or_silent, log_odds_gone, log_p_silent_if_alive
 from models.season import Season
 from models.silence import cycle, median_wait, silence_until_lost
@@ -82,7 +83,7 @@ def scores(
 
     `group` is the value of the column that conf groups customers by.
     """
-    night = _Night(champion.model, section, day_number(clock))
+    night = _Night(champion.model, section, number_of(clock.snapshot_date))
     known = [name for name, _ in night.groups if name is not None]
     grouped = F.lit("") if group is None else F.when(group.isin(known), group).otherwise(F.lit(""))
     ordered = orders.order_days > 0

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models.cells import Array
+from models.days import date_of, number_of
 from models.errors import ModelError
 from models.expected_orders import expected_orders
 from models.purchase_process import PurchaseParameters
@@ -34,8 +35,6 @@ MONTH_DAYS = (31.0, 28.25, 31.0, 30.0, 31.0, 30.0, 31.0, 31.0, 30.0, 31.0, 30.0,
 KAPPA = 50.0
 #: Years of orders below which a month's factor cannot be told from the noise of one year.
 LEAST_YEARS = 2
-
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -237,11 +236,11 @@ def _too_little(first: Array, orders: Mapping[int, float], last_day: int) -> str
     """Why no season can be learnt; None where it can."""
     if not len(first) or not orders:
         return "no season: nobody has ordered a second time"
-    start = date.fromordinal(_EPOCH.toordinal() + int(first[0]))
-    needed = _years_after(start, LEAST_YEARS).toordinal() - _EPOCH.toordinal() - 1
+    start = date_of(first[0])
+    needed = number_of(_years_after(start, LEAST_YEARS)) - 1
     if last_day >= needed:
         return None
-    end = date.fromordinal(_EPOCH.toordinal() + last_day)
+    end = date_of(last_day)
     return (
         f"no season: orders from {start.isoformat()} to {end.isoformat()} are less than {LEAST_YEARS} full years; "
         "it is learnt when there are more"

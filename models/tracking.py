@@ -26,7 +26,7 @@ from models.churn_model import ChurnModel
 from models.errors import ModelError
 from models.tracking_address import Address, TrackingError, open_database, quiet, told
 from models.training_run import MODEL_FILE, NATIVE_OUTPUTS, GroupRun, TrainingRun, group_files
-from models.versions import Registered, Term, Version, champion, champion_on, instant
+from models.versions import Registered, Term, Version, champion, champion_on
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

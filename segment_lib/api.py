@@ -134,6 +134,17 @@ class Tenant:
         lake, history = self._open()
         return _counting(lake, history, "segment_metrics", segment, since, until)
 
+    def profiles(self, date: date | None = None) -> DataFrame:
+        """The scores of a published date, by default the last: a row for each customer who ever ordered.
+
+        The columns are those of docs/scores.md; a score that nobody gave that night is null. A date whose profiles are
+        beyond retention has no rows.
+        """
+        from segment_lib import profiles
+
+        lake, history = self._open()
+        return profiles.of_run(lake, history.published(date))
+
     def segments(self, date: date | None = None) -> DataFrame:
         """The definitions of a published date, by default the last, with their states, deleted ones included."""
         from pyspark.sql import functions as F

@@ -11,9 +11,9 @@ import pytest
 
 from models import histories
 from models.cells import Cells, Margins
+from models.days import number_of
 from models.gamma_gamma import ValueCells, fit_value_cells, fit_values
 from models.labelled import OWN_GAPS, label_orders
-from models.order_features import day_number
 from models.purchase_fit import fit_cells, fit_purchases
 from models.purchase_process import MBG_NBD, PurchaseParameters, mbg_cnbd
 from models.season import Season
@@ -23,13 +23,12 @@ from segment_lib.clock import Clock
 from segment_lib.settings import CatalogueSection, ModelsSection, Settings
 from segment_lib.storage import Lake
 
-pytestmark = pytest.mark.usefixtures("as_planned")
-
 ZONE = ZoneInfo("Europe/Berlin")
 AS_OF = Clock(date(2025, 12, 31), ZONE)
 ORDERS = "order_id string, customer_id string, ordered_at timestamp, status string, revenue decimal(18,4), refund decimal(18,4)"
 CUSTOMERS = "customer_id string, country string, created_at timestamp"
-ORIGINS = (day_number(AS_OF) - 300, day_number(AS_OF) - 180, day_number(AS_OF) - 100)
+TODAY = number_of(AS_OF.snapshot_date)
+ORIGINS = (TODAY - 300, TODAY - 180, TODAY - 100)
 EPOCH = date(1970, 1, 1)
 
 
@@ -117,7 +116,7 @@ def test_counts_by_day_and_gaps(read, drawn):
 def test_the_fit_in_sql_is_the_fit_in_memory(spark, model, season):
     parameters = PurchaseParameters(model, 0.6, 40.0 / model.k, 0.9, 2.0)
     dice = np.random.default_rng(8)
-    as_of = day_number(AS_OF)
+    as_of = TODAY
     seen = simulate_purchases(parameters, dice.integers(1, 700, 4000).astype(float), seed=8)
     first = as_of - seen.age.astype(int)
     last = np.where(seen.x > 0, np.maximum(first + 1, (first + seen.t_x).astype(int)), first)
@@ -136,7 +135,7 @@ def test_the_fit_in_sql_is_the_fit_in_memory(spark, model, season):
 
 
 def test_values_in_bins_and_their_fit_in_sql(spark, read, drawn):
-    bins = histories.value_bins(read, [day_number(AS_OF)]).persist()
+    bins = histories.value_bins(read, [TODAY]).persist()
     days, place = np.unique(drawn[1][:, :2], axis=0, return_inverse=True)
     net = np.bincount(place.ravel(), drawn[1][:, 2])
     who, row = np.unique(days[:, 0], return_inverse=True)

@@ -87,6 +87,16 @@ def test_bins_hold_equal_numbers_of_customers(drawn, bins):
     assert calibration_error(*drawn, bins) == pytest.approx(np.mean(gaps), abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_bin_of_whom_all_were_silent_is_a_share_of_one(seed):
+    """Not of 1 and a rounding error, which a picture of the table refuses."""
+    dice = np.random.default_rng(seed)
+    p, customers = dice.random(343), dice.integers(1, 50, 343).astype(float)
+    silent = np.where(p > 0.7, customers, 0.0)
+    actual = [part.actual for part in calibration_table(p, silent, customers)]
+    assert actual[-1] == pytest.approx(1) and max(actual) <= 1 and min(actual) >= 0
+
+
 @settings(max_examples=150, deadline=None)
 @given(rows(), st.floats(0.01, 0.99))
 def test_calls_are_counts_of_customers(drawn, level):
