@@ -18,6 +18,7 @@ RUNTIME = [
     "pandas>=2.2,<3",  # PySpark 4.2 warns about pandas 3
     "numpy>=2,<3",
     "scipy>=1.13",
+    "threadpoolctl>=3.5",
     "mlflow==3.17.*",
     "pydantic>=2.9,<3",
     "typer>=0.15,<1",
