@@ -1,7 +1,6 @@
-"""The models beside `lifetimes` and the rules a shop would use, on the same customers: accuracy, seconds, memory.
+"""The models beside `lifetimes` and the rules a shop would use, on the same customers: accuracy and seconds.
 
-    make bench-models                                             # CDNOW and a shop of mixed cycles
-    python -m benchmarks.models --scale 1000000,10000000          # fit and score simulated customers, with the slope
+    make bench-models          # CDNOW and a shop of mixed cycles; for the scale see benchmarks/models_at_scale.py
 
 CDNOW is the 1/10 sample of the literature, calibrated to 1997-09-30, with the 39 weeks after as outcome. The shop of
 mixed cycles has buyers of a fortnight, of two months and of half a year, with exponential gaps or with Erlang-3 ones.
@@ -10,9 +9,7 @@ mixed cycles has buyers of a fortnight, of two months and of half a year, with e
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import resource
 import time
 import warnings
 from datetime import date
@@ -31,8 +28,7 @@ from models.purchase_fit import choose_regularity, fit_cells
 from models.purchase_likelihood import numpy_reduction
 from models.purchase_process import BG_NBD, MBG_NBD, PurchaseModel, PurchaseParameters, mbg_cnbd, p_alive
 from models.season import Season
-from models.silence import silence_until_lost
-from models.simulate import simulate_orders, simulate_purchases
+from models.simulate import simulate_orders
 
 END, LAST = date(1997, 9, 30), date(1998, 6, 30)
 #: Mean days between orders of each third of the customers of the mixed shop.
@@ -41,12 +37,6 @@ CYCLES = (14.0, 60.0, 180.0)
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="", help="numbers of customers to fit and score, with commas")
-    sizes = [int(size) for size in parser.parse_args().scale.split(",") if size]
-    if sizes:
-        scale(sizes)
-        return
     warnings.filterwarnings("ignore")
     cdnow()
     for k in (1, 3):
@@ -96,28 +86,6 @@ def mixed(k: int) -> None:
     print(f"\nMixed cycles, gaps of {k} phase{'s' if k > 1 else ''}, 18,000 customers, 90 days; found unaided: {chosen.name}\n")
     run = backtest(labelled, lambda seen: group_model(fit_cells(seen.cells(), chosen, log_gaps=0.0).parameters), measured=5)
     _outcome(labelled[-1], run)
-
-
-def scale(sizes: list[int]) -> None:
-    """Simulated customers of three years, by days: reduced, fitted and scored in this process."""
-    truth = PurchaseParameters(MBG_NBD, 0.53, 43.0, 0.89, 1.61)
-    print("| customers | distinct (x, t_x, age) | simulate s | reduce s | fit s | cutoffs s | peak memory GB |\n|---|---|---|---|---|---|---|")
-    for size in sizes:
-        began = time.perf_counter()
-        dice = np.random.default_rng(3)
-        seen = simulate_purchases(truth, dice.integers(1, 1095, size).astype(float), seed=3)
-        t_x = np.where(seen.x > 0, np.maximum(np.floor(seen.t_x), 1.0), 0.0)
-        done = [time.perf_counter()]
-        cells = Cells.of(seen.x, t_x, seen.age)
-        done.append(time.perf_counter())
-        fit = fit_cells(cells, MBG_NBD)
-        done.append(time.perf_counter())
-        pairs = np.unique(np.stack([cells.x, cells.t_x]), axis=1)
-        silence_until_lost(fit.parameters, *pairs, 0.8, 365.0)
-        done.append(time.perf_counter())
-        steps = np.diff([began, *done])
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        print(f"| {size:,} | {len(cells):,} | " + " | ".join(f"{step:.1f}" for step in steps) + f" | {peak:.1f} |")
 
 
 def cdnow_cells() -> LabelledCells:

@@ -63,12 +63,19 @@ class Values:
     def __init__(self, histories: DataFrame, days: Sequence[int]):
         """The values at each of these days; the last is as-of, whose model `fit` is."""
         self.table = reading.collected(reading.value_bins(histories, days), "order values")
-        self.fit = self._fit(days[-1])
+        self._fits: dict[int, ValueFit | None] = {}
+        self.fit = self._at(days[-1])
 
     def at(self, day: int) -> GammaGammaParameters | None:
         """The parameters that were known at a day; None where values could not be fitted."""
-        fitted = self._fit(day)
+        fitted = self._at(day)
         return None if fitted is None else fitted.parameters
+
+    def _at(self, day: int) -> ValueFit | None:
+        """The fit of a day, made once: every trial of a process asks for the same days."""
+        if day not in self._fits:
+            self._fits[day] = self._fit(day)
+        return self._fits[day]
 
     def _fit(self, day: int) -> ValueFit | None:
         rows = self.table[self.table["at"] == day]

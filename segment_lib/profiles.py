@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib.catalogue import SCORES
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 GROUPINGS = ("rfm.group", "churn.status")
 
 
+def _mine(run: RunRecord) -> Column:
+    """The rows that a run wrote."""
+    return (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
+
+
 def of_night(customers: DataFrame, stamp: Stamp) -> DataFrame:
     """The rows of `customer_profiles`; a score that nobody gave tonight is null."""
     def stored(score: str):
@@ -40,18 +45,16 @@ def of_night(customers: DataFrame, stamp: Stamp) -> DataFrame:
 
 def of_run(lake: Lake, run: RunRecord) -> DataFrame:
     """The published profiles of a run: customer_id and a column for each score, without erased customers."""
-    mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
-    return lake.published("customer_profiles").where(mine).drop("snapshot_date", "run_id")
+    return lake.published("customer_profiles").where(_mine(run)).drop("snapshot_date", "run_id")
 
 
 def require(lake: Lake, run: RunRecord | None, scores: Iterable[str]) -> None:
     """Raises UsageError when a run gave one of `scores`, and the profiles of its date are beyond retention."""
     if run is None or run.scores.isdisjoint(scores):
         return
-    mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
     # The moves of a date are kept for ever, and count everyone who had a profile.
-    had = lake.read("score_moves").where(mine & F.col("now").isNotNull())
-    if lake.read("customer_profiles").where(mine).isEmpty() and not had.isEmpty():
+    had = lake.read("score_moves").where(_mine(run) & F.col("now").isNotNull())
+    if lake.read("customer_profiles").where(_mine(run)).isEmpty() and not had.isEmpty():
         raise UsageError(
             f"the scores of {run.snapshot_date} are no longer kept (conf: retention); ask about a later date, or run that "
             "one again"
@@ -63,8 +66,7 @@ def with_scores(rows: DataFrame, lake: Lake, run: RunRecord | None, scores: Iter
     given = [score for score in scores if run is not None and score in run.scores]
     if run is None or not given:
         return rows
-    mine = (F.col("snapshot_date") == F.lit(run.snapshot_date)) & (F.col("run_id") == run.run_id)
-    stored = lake.read("customer_profiles").where(mine)
+    stored = lake.read("customer_profiles").where(_mine(run))
     columns = [F.col(column_of(score)).alias(staged_name(score)) for score in given]
     joined = rows.join(stored.select("customer_id", *columns), "customer_id", "left")
     # Who has no profile never ordered.

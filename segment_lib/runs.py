@@ -206,13 +206,17 @@ class History:
         return replace(self, records=(*self.records, record))
 
 
+#: How a run id begins: the second of its start, in UTC.
+_BEGUN = "%Y%m%dT%H%M%S"
+
+
 def new_run_id(at: datetime) -> str:
     """A run id that sorts by time and is unique.
 
     >>> new_run_id(datetime(2026, 11, 22, 3, 15, tzinfo=UTC))[:16]
     '20261122T031500-'
     """
-    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    return f"{at.astimezone(UTC):{_BEGUN}}-{secrets.token_hex(4)}"
 
 
 def begun(run_id: str) -> datetime | None:
@@ -222,7 +226,7 @@ def begun(run_id: str) -> datetime | None:
     datetime.datetime(2026, 11, 22, 3, 15, tzinfo=datetime.timezone.utc)
     """
     try:
-        return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return datetime.strptime(run_id.partition("-")[0], _BEGUN).replace(tzinfo=UTC)
     except ValueError:
         return None
 

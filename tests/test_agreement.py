@@ -33,7 +33,7 @@ def test_random_definitions(spark, compiled, tmp_path, seed):
     compare(spark, tmp_path, seed, 60)
 
 
-@pytest.mark.parametrize("seed", range(3, 7))
+@pytest.mark.parametrize("seed", range(3, 9))
 def test_more_random_definitions(spark, tmp_path, seed):
     """More of the same, without the compiler."""
     compare(spark, tmp_path, seed, 120)

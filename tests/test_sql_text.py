@@ -54,7 +54,7 @@ def ids(spark, text: str) -> set[str]:
     return set(found)
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [10, pytest.param(60, marks=pytest.mark.soak)])
 def test_random_definitions(spark, tmp_path, count):
     """Everything that definitions can say, limits, percentiles and references among it: the oracle's members."""
     drawn = batch(7, count)

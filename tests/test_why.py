@@ -258,7 +258,7 @@ def test_html_and_json(shop):
 
 def test_random_definitions(spark, tmp_path):
     """For each of a batch, a member and another: the truth of the whole is what the oracle says and what is stored."""
-    drawn = batch(21, 5)
+    drawn = batch(21, 8)
     settings = Settings(**{**settings_for(str(tmp_path), drawn.zone.key).model_dump(), "gates": {}})
     lake = Lake(spark, settings)
     write(spark, lake, drawn.data)
