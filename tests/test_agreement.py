@@ -33,9 +33,13 @@ def test_random_definitions(spark, compiled, tmp_path, seed):
     compare(spark, tmp_path, seed, 60)
 
 
-@pytest.mark.parametrize("seed", range(3, 9))
+@pytest.mark.parametrize("seed", [4, 5, 15, 26, 28, 34])
 def test_more_random_definitions(spark, tmp_path, seed):
-    """More of the same, without the compiler."""
+    """More of the same, without the compiler.
+
+    These seeds draw rows and definitions that also tell the edge of a period and the end of a span to the tick, which
+    few do: a fault of one tick there makes them fail.
+    """
     compare(spark, tmp_path, seed, 120)
 
 

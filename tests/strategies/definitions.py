@@ -397,7 +397,7 @@ def _sequence(draw: Draw, scope: Scope) -> dict:
     wanted: dict = {"sequence": steps}
     if same:
         wanted["same"] = [same]
-    if draw.chance(40):
+    if draw.chance(80 if "did_not" in steps[-1] else 40):
         wanted["span"] = draw.choice(["12h", "1d", "7d", "30d", "1mo"])
     if draw.chance(50):
         wanted["within"] = _window(draw, scope)

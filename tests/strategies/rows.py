@@ -14,6 +14,8 @@ NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 BLANKS = ["", " ", "\t\u00a0"]
 #: How far apart rows of one customer often lie, to the tick: the bounds of spans and of `after`.
 APART = ("30min", "12h", "1d", "7d", "30d", "1mo")
+#: How many customers share half of all rows: the exact forms look at many rows of one customer.
+BUSY = 4
 
 
 def customer(**values: object) -> dict:
@@ -61,11 +63,19 @@ class Times:
         self.edges = _edges(clock)
         self.used: list[datetime] = []
         self.rows: dict[str, list[datetime]] = {}
+        self.punctual: dict[str, bool] = {}
 
     def row(self, owner: str) -> datetime:
-        """When something of that customer's happened: often at, or just beside, the end of a step from another time."""
+        """When something of that customer's happened: often at, or just beside, the end of a step from another time.
+
+        Every other customer is punctual: the rows lie at starts of days, so that spans and periods end at rows all the time.
+        """
         earlier = self.rows.setdefault(owner, [])
-        if earlier and self.draw.chance(35):
+        if owner not in self.punctual:
+            self.punctual[owner] = self.draw.chance(50)
+        if self.punctual[owner]:
+            moment = self.clock.start_of(self.clock.snapshot_date - timedelta(days=self.draw.integer(0, 45)))
+        elif earlier and self.draw.chance(35):
             moved = self.clock.step(self.draw.choice(earlier), self.draw.choice(APART), self.draw.choice([1, -1]))
             moment = moved + self.draw.choice([0, 0, 0, 1, -1]) * TICK
         else:
@@ -118,16 +128,17 @@ def _edges(clock: Clock) -> list[datetime]:
 
 
 def draw_data(draw: Draw, clock: Clock) -> Data:
-    """10 to 25 customers with up to 60 events and 40 orders, and everything that makes data hard."""
+    """10 to 25 customers with up to 90 events and 40 orders, and everything that makes data hard."""
     times = Times(draw, clock)
     known = [f"c{number:02d}" for number in range(draw.integer(10, 25))]
     visitors = [f"v{number}" for number in range(draw.integer(1, 4))]
     merged = _aliases(draw, known, visitors)
     everyone = known + known + visitors + [row["customer_id"] for row in merged]
+    owners = everyone + [id for id in known[:BUSY] for _ in range(len(everyone) // BUSY)]
     return Data(
         customers=[_customer(draw, times, id) for id in known],
-        events=[_event(draw, times, _id(draw, n), draw.choice(everyone)) for n in range(draw.integer(30, 60))],
-        orders=[_order(draw, times, _id(draw, n), draw.choice(everyone)) for n in range(draw.integer(20, 40))],
+        events=[_event(draw, times, _id(draw, n), draw.choice(owners)) for n in range(draw.integer(20, 90))],
+        orders=[_order(draw, times, _id(draw, n), draw.choice(owners)) for n in range(draw.integer(20, 40))],
         lists=_lists(draw, times, everyone),
         aliases=merged,
         erased=frozenset(sample(draw, sorted(set(everyone)), 0, 2)),
