@@ -61,10 +61,15 @@ class Values:
     """Value models by day: that of the day itself from all order days up to it."""
 
     def __init__(self, histories: DataFrame, days: Sequence[int]):
-        """The values at each of these days; the last is as-of, whose model `fit` is."""
+        """The values at each of these days, at least one."""
         self.table = reading.collected(reading.value_bins(histories, days), "order values")
+        self._last = days[-1]
         self._fits: dict[int, ValueFit | None] = {}
-        self.fit = self._at(days[-1])
+
+    @property
+    def fit(self) -> ValueFit | None:
+        """The fit of the last day; None where values cannot be fitted."""
+        return self._at(self._last)
 
     def at(self, day: int) -> GammaGammaParameters | None:
         """The parameters that were known at a day; None where values could not be fitted."""

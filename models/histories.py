@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Rows that are collected at most; a row is some 40 bytes.
 MOST_CELLS = 10_000_000
+_BUCKETS = 1_000_000
 _DAYS = "array<struct<day:int,net:decimal(38,4)>>"
 
 
@@ -73,6 +74,15 @@ def group_sizes(histories: DataFrame) -> dict[str, int]:
 def of_group(histories: DataFrame, group: str | None) -> DataFrame:
     """The histories of one group; of everybody for None."""
     return histories if group is None else histories.where(F.col("group") == F.lit(group))
+
+
+def sampled(histories: DataFrame, most: int) -> DataFrame:
+    """The histories of about `most` customers, all of them when there are no more; by a hash of the id, so always the same.
+
+    Cost: one count; the sample is a filter, so every pass over it still reads all histories.
+    """
+    share = most / max(1, histories.count())
+    return histories if share >= 1 else histories.where(F.pmod(F.xxhash64("customer_id"), F.lit(_BUCKETS)) < int(share * _BUCKETS))
 
 
 def counts_by_day(histories: DataFrame) -> Counts:

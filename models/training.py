@@ -1,7 +1,8 @@
 """From order histories to a model: fits, season, regularity, calibration and the gate, for everybody and for each group.
 
 The data are reduced to sums by Spark; the few numbers are sought on the driver, and the estimate is that of all
-customers, not of a sample. What is refined (k above 1, a season) must gain in likelihood and in the back-test. A group
+customers, not of a sample. Back-tests, which fit anew at each of some forty origins, are of a sample when there are
+very many customers. What is refined (k above 1, a season) must gain in likelihood and in the back-test. A group
 has a model of its own when it is large enough, can be fitted, and passes the gate; else everybody's serves it.
 """
 
@@ -132,7 +133,10 @@ def train(
             past.trained_to, section.horizon_days, everyone.model, {name: one.model for name, one in groups.items()}
         ),
         everyone.run, at, 0, code_version, data_versions,
-        {"group": section.group, "at_risk": section.at_risk, "lost": section.lost, "floor_days": section.floor_days},
+        {
+            "group": section.group, "at_risk": section.at_risk, "lost": section.lost, "floor_days": section.floor_days,
+            "backtest_customers": section.backtest_customers,
+        },
         {name: one.run for name, one in groups.items()}, everyone.findings,
     )
 
@@ -143,9 +147,10 @@ def fit_group(past: Past, champion: GroupModel | None = None) -> Fitted:
     section, as_of = past.section, past.as_of
     counts = reading.counts_by_day(past.histories)
     days = origins(counts.customers_by_first_day, as_of, section.horizon_days)
-    values = Values(past.histories, [*days, as_of])
-    labelled = reading.labelled_cells(past.histories, days, section.horizon_days) if days else []
-    trials = Trials(labelled, counts, values, section.lost)
+    values = Values(past.histories, [as_of])
+    tested = reading.sampled(past.histories, section.backtest_customers)
+    labelled = reading.labelled_cells(tested, days, section.horizon_days) if days else []
+    trials = Trials(labelled, counts, Values(tested, days or [as_of]), section.lost)
     with closing(Sums(past.histories, as_of)) as sums:
         chosen = Selection(past.histories, sums, trials).chosen()
     model = GroupModel(

@@ -79,6 +79,8 @@ class ModelsSection(_Section):
     group: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")] | None = None
     #: A group with fewer customers than this uses the model of all.
     min_group_customers: Annotated[int, Field(ge=100)] = 2000
+    #: Of a group with more customers than this, back-tests and calibration look at so many; fits look at everyone.
+    backtest_customers: Annotated[int, Field(ge=10_000)] = 250_000
     #: H: the risk rate is the probability of no order in so many days.
     horizon_days: Days = 365
     #: The risk rate from which on a customer is at risk, and lost.

@@ -149,3 +149,14 @@ def test_values_in_bins_and_their_fit_in_sql(spark, read, drawn):
     assert outside.parameters.p == pytest.approx(inside.parameters.p, rel=1e-6)
     assert inside.log_likelihood == pytest.approx(fit_value_cells(exact).log_likelihood, abs=0.5)
     bins.unpersist()
+
+
+def test_a_sample_holds_the_same_customers_whenever_it_is_taken(spark):
+    many = spark.range(20_000).selectExpr("concat('c', id) AS customer_id", "array(1) AS days")
+    one, other = (
+        {row.customer_id for row in histories.sampled(rows, 5_000).collect()} for rows in (many, many.repartition(5))
+    )
+    assert one == other and 4_700 < len(one) < 5_300
+    smaller = {row.customer_id for row in histories.sampled(many, 2_000).collect()}
+    assert smaller < one, "a smaller sample is part of a greater one"
+    assert histories.sampled(many, 20_000) is many
