@@ -30,6 +30,7 @@ def segments(
 ) -> None:
     """List segments: kind, status, state, size, orders, revenue, when they changed and who uses them."""
     from segment_lib import definitions_log, metrics
+    from segment_lib.figures import EVERYONE
     from segment_lib.runs import read_history
 
     with job.lake(job.settings()) as lake:
@@ -39,7 +40,7 @@ def segments(
         known = definitions_log.read(lake, run)
     rows = [_row(definition, numbers.get(name)) for name, definition in known.items()]
     chosen = ordered(filtered(rows, only or []), sort)
-    everyone = numbers.get(metrics.EVERYONE)
+    everyone = numbers.get(EVERYONE)
     job.show(
         {"date": run.snapshot_date, "run_id": run.run_id, "segments": chosen,
          "everyone": views.measured(everyone) if everyone else None},
@@ -51,8 +52,8 @@ def _row(definition: Any, numbers: Any) -> dict[str, Any]:
     return {
         "segment": definition.segment_id, "name": definition.name, "kind": definition.kind, "status": definition.status,
         "state": definition.state.value, "size": numbers.customers if numbers else None,
-        "orders": numbers.totals.orders if numbers else None,
-        "revenue": numbers.totals.net_revenue if numbers else None,
+        "orders": numbers["orders"] if numbers else None,
+        "revenue": numbers["net_revenue"] if numbers else None,
         "created": definition.created_at, "updated": definition.updated_at, "used_by": list(definition.used_by),
     }
 

@@ -51,9 +51,9 @@ def cell(value: Any) -> str:
 def measured(row: SegmentMetrics) -> dict[str, Any]:
     """A segment's numbers."""
     return {
-        "segment": row.segment_id, "customers": row.customers, "anonymous": row.totals.anonymous,
-        "entered": row.entered, "left": row.left, "orders": row.totals.orders,
-        "gross_revenue": row.totals.gross_revenue, "net_revenue": row.totals.net_revenue, "lost": row.totals.lost,
+        "segment": row.segment_id, "customers": row.customers, "anonymous": row["anonymous"],
+        "entered": row.entered, "left": row.left, "orders": row["orders"],
+        "gross_revenue": row["gross_revenue"], "net_revenue": row["net_revenue"], "lost": row["lost"],
         "stale_since": row.stale_since,
     }
 

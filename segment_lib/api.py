@@ -190,15 +190,17 @@ class Tenant:
         lake, history = self._open()
         return why.explain(lake, history, published.find(lake, history.published(date), segment), customer)
 
-    def sql(self, segment: str, date: date | None = None) -> str:
+    def sql(self, segment: str, date: date | None = None, figure: str | None = None) -> str:
         """One SQL statement that gives the members of a segment on a published date, by default the last.
 
-        It reads the same tables at the versions that the date's run pinned, and runs on any Spark with Delta whose
-        session zone is UTC.
+        With `figure` it gives that number of `segment_metrics` as stored, also of ``_all`` and ``_lost``. It reads the same
+        tables at the versions that the date's run pinned, and runs on any Spark with Delta whose session zone is UTC.
         """
         from segment_lib import published, sql_text
 
         lake, history = self._open()
+        if figure is not None:
+            return sql_text.figure_statement(lake, history, history.published(date), segment, figure)
         return sql_text.statement(lake, history, published.find(lake, history.published(date), segment))
 
 

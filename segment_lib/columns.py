@@ -220,7 +220,7 @@ def value_column(value: core.Value, names: Names) -> Column:
     if isinstance(value, core.Aggregate):
         return names.feature(value)
     if isinstance(value, core.Ratio):
-        return _quotient(value_column(value.top, names), value_column(value.bottom, names))
+        return quotient_column(value_column(value.top, names), value_column(value.bottom, names))
     if isinstance(value, core.Constant):
         return F.lit(value.value)
     if isinstance(value, core.Call):
@@ -233,7 +233,7 @@ def value_column(value: core.Value, names: Names) -> Column:
     raise TypeError(f"no Column for {type(value).__name__}")
 
 
-def _quotient(top: Column, bottom: Column) -> Column:
+def quotient_column(top: Column, bottom: Column) -> Column:
     """`top` over `bottom` to 8 places, half up, exactly; null over zero.
 
     Division of decimals rounds its result to what 38 digits leave room for, and rounding that again would round twice; so

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import groupby
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from segment_lib import customer_totals
 from segment_lib.columns import Names, test_column
 from segment_lib.limits import cut
 from segment_lib.plan import EvaluationPlan
@@ -23,7 +25,8 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
 
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
     have (customer_id, segments). Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
-    orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a member there, else the snapshot date.
+    orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a
+    member there, else the snapshot date. A plan of all totals adds what `segment_sums.summed` takes.
     """
     customers = found.customers.where("_evaluated")
     names = Names(
@@ -51,13 +54,33 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
         "customer_id",
         (~F.col("_known")).alias("anonymous"),
         lost.alias("lost"),
-        F.col("_orders").alias("orders"),
-        F.col("_gross_revenue").alias("gross_revenue"),
-        F.col("_net_revenue").alias("net_revenue"),
+        F.col(customer_totals.staged("orders")).alias("orders"),
+        *(customer_totals.money(name).alias(name) for name in ("gross_revenue", "net_revenue")),
         F.col("_has_new").alias("has_new"),
         F.col("_has_late").alias("has_late"),
         _segments(plan).alias("segments"),
+        *_summed(plan, lost, customers.columns),
     )
+
+
+def groups(plan: EvaluationPlan) -> tuple[str, ...]:
+    """The segments that have members tonight, in the order of ``member_of``."""
+    return tuple(sorted({planned.id for planned in plan.segments} | plan.held))
+
+
+def _summed(plan: EvaluationPlan, lost: Column, available: Collection[str]) -> list[Column]:
+    """What `segment_sums` adds up, when the plan asks for all totals."""
+    if not customer_totals.wants_all(plan.totals):
+        return []
+    held = F.map_keys("_carried")
+    memberships = [
+        F.array_contains(held, segment) if segment in plan.held else F.col(_truth(segment)) for segment in groups(plan)
+    ]
+    return [
+        F.array(*memberships).cast("array<boolean>").alias("member_of"),
+        *(column.alias(f"total_{name}") for name, column in customer_totals.of_customer(plan.clock, lost, available).items()),
+        *(column.alias(f"bin_{name}") for name, column in customer_totals.bins_of_customer(plan.clock).items()),
+    ]
 
 
 def with_map(rows: DataFrame, members: DataFrame | None, name: str) -> DataFrame:

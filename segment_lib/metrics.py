@@ -1,13 +1,13 @@
-"""The numbers of a night: size, growth, orders and revenue of each segment, and of everyone evaluated.
+"""The numbers of a night as rows of `segment_metrics`: what `figures` says of each segment and of everyone, and growth.
 
-One pass over the decided customers gives the totals, one over the change rows gives growth; both are sums that Spark
-adds up before it shuffles, so only a row per segment reaches the driver.
+One pass over the decided customers gives the sums (`segment_sums`), one over the change rows gives growth; only rows
+per segment reach the driver.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,82 +15,53 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from segment_lib import figures
+from segment_lib.figures import EVERYONE, LOST, Number
 from segment_lib.runs import History, RunRecord
-from segment_lib.snapshot import Stamp, ids
+from segment_lib.snapshot import Stamp
 from segment_lib.tables import OUTPUTS, ddl
+from segment_lib.totals import Sums, quotient
 
 if TYPE_CHECKING:
     from segment_lib.storage import Lake
 
-#: The row of everyone evaluated, whether or not in a segment. No segment can have this id.
-EVERYONE = "_all"
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What the members of a segment add up to. Orders are of all statuses, revenue is in the tenant's currency."""
-
-    customers: int = 0
-    anonymous: int = 0
-    orders: int = 0
-    gross_revenue: Decimal = Decimal(0)
-    net_revenue: Decimal = Decimal(0)
-    #: Members of whom a row arrived after the base was made.
-    late: int = 0
-    #: Members who are lost by `churn.status`, and what they are of the sums above; averages leave them out.
-    lost: int = 0
-    lost_orders: int = 0
-    lost_net_revenue: Decimal = Decimal(0)
-
 
 @dataclass(frozen=True)
 class SegmentMetrics:
-    """One row of `segment_metrics`.
+    """One row of `segment_metrics`: `figures` by name, and how it grew.
 
-    `entered` and `left` are None when unknown: for everyone, when the base's snapshot is no longer kept. `stale_since`
-    is the date whose members a held segment still shows, None for one that was evaluated.
+    `entered` and `left` are None when unknown: for the lost, and for everyone when the base's snapshot is no longer
+    kept. `stale_since` is the date whose members a held segment still shows, None for one that was evaluated. `months`
+    are the first days of months with the net revenue in them of who is a member tonight.
     """
 
     segment_id: str
-    totals: Totals
+    figures: Mapping[str, Number]
     entered: int | None
     left: int | None
+    share_of_base: Decimal | None = None
     stale_since: date | None = None
+    months: tuple[tuple[date, Decimal], ...] = field(default=(), repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.figures[name]
 
     @property
     def customers(self) -> int:
-        return self.totals.customers
+        return self.figures["customers"]  # type: ignore[return-value]
 
-    def values(self) -> tuple[Any, ...]:
-        """The values in the order of the table's columns after the stamp."""
-        sums = self.totals
-        return (
-            self.segment_id, sums.customers, sums.anonymous, self.entered, self.left, sums.orders, sums.gross_revenue,
-            sums.net_revenue, self.stale_since, sums.lost, sums.lost_orders, sums.lost_net_revenue,
-        )
+    @property
+    def net_growth(self) -> int | None:
+        """Entered less left; None when unknown."""
+        return None if self.entered is None or self.left is None else self.entered - self.left
 
-
-def totals(decided: DataFrame) -> dict[str, Totals]:
-    """Segment id -> what its members add up to, everyone included; a segment without members is not in it."""
-    everyone = F.concat(ids("segments"), F.array(F.lit(EVERYONE)))
-    sums = ("orders", "gross_revenue", "net_revenue")
-    rows = (
-        decided.select("anonymous", "has_late", "lost", *sums, F.explode(everyone).alias("segment_id"))
-        .groupBy("segment_id")
-        .agg(
-            F.count(F.lit(1)).alias("customers"),
-            F.count_if("anonymous").alias("anonymous"),
-            *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in sums),
-            F.count_if("has_late").alias("late"),
-            F.count_if("lost").alias("lost"),
-            *(
-                F.coalesce(F.sum(F.when(F.col("lost"), F.col(name))), F.lit(0)).alias(f"lost_{name}")
-                for name in ("orders", "net_revenue")
-            ),
-        )
-        .collect()
-    )
-    return {row["segment_id"]: Totals(*(row[name] for name in Totals.__dataclass_fields__)) for row in rows}
+    def values(self) -> dict[str, Any]:
+        """The values by the table's columns, without the stamp."""
+        return {
+            "segment_id": self.segment_id, **self.figures, "entered": self.entered, "left": self.left,
+            "net_growth": self.net_growth, "share_of_base": self.share_of_base, "stale_since": self.stale_since,
+            "revenue_months": list(self.months),
+        }
 
 
 def flows(changes: DataFrame) -> dict[str, tuple[int, int]]:
@@ -103,28 +74,37 @@ def flows(changes: DataFrame) -> dict[str, tuple[int, int]]:
 
 def combine(
     names: Iterable[str],
-    totals: Mapping[str, Totals],
+    sums: Mapping[str, Sums],
     flows: Mapping[str, tuple[int, int]],
     everyone: tuple[int, int] | None,
+    snapshot_date: date,
     stale_since: Mapping[str, date] | None = None,
 ) -> tuple[SegmentMetrics, ...]:
-    """The rows of the segments in `names` and of everyone, by id; a segment without members has zeros.
+    """The rows of everyone, of the lost and of the segments in `names`, by id; a segment without members has zeros.
 
-    >>> rows = combine(["vip"], {"_all": Totals(3)}, {"vip": (0, 2)}, everyone=None)
-    >>> [(row.segment_id, row.customers, row.entered, row.left) for row in rows]
-    [('_all', 3, None, None), ('vip', 0, 0, 2)]
+    >>> rows = combine(["vip"], {"_all": Sums({"customers": 3})}, {"vip": (0, 2)}, None, date(2026, 1, 1))
+    >>> [(row.segment_id, row.customers, row.entered, row.net_growth) for row in rows]
+    [('_all', 3, None, None), ('_lost', 0, None, None), ('vip', 0, 0, -2)]
     """
-    rows = [SegmentMetrics(EVERYONE, totals.get(EVERYONE, Totals()), *(everyone or (None, None)))]
-    for name in sorted(names):
-        entered, left = flows.get(name, (0, 0))
-        rows.append(SegmentMetrics(name, totals.get(name, Totals()), entered, left, (stale_since or {}).get(name)))
-    return tuple(rows)
+    base = sums.get(EVERYONE, Sums())["customers"]
+
+    def row(name: str, entered: int | None, left: int | None) -> SegmentMetrics:
+        own = sums.get(name, Sums())
+        return SegmentMetrics(
+            name, figures.computed(name, sums), entered, left, quotient(own["customers"], base),
+            (stale_since or {}).get(name), tuple(figures.revenue_months(snapshot_date, own)),
+        )
+
+    rows = [row(EVERYONE, *(everyone or (None, None))), row(LOST, None, None)]
+    return (*rows, *(row(name, *flows.get(name, (0, 0))) for name in sorted(names)))
 
 
 def frame(spark: SparkSession, metrics: Iterable[SegmentMetrics], stamp: Stamp) -> DataFrame:
     """The rows of `segment_metrics`."""
-    head = (stamp.snapshot_date, stamp.run_id, stamp.base_run_id)
-    return spark.createDataFrame([head + row.values() for row in metrics], ddl(OUTPUTS["segment_metrics"]))
+    columns = OUTPUTS["segment_metrics"]
+    head = {"snapshot_date": stamp.snapshot_date, "run_id": stamp.run_id, "base_run_id": stamp.base_run_id}
+    rows = [head | row.values() for row in metrics]
+    return spark.createDataFrame([tuple(row[name] for name in columns) for row in rows], ddl(columns))
 
 
 def read(stored: DataFrame, snapshot_date: date, run_id: str, base_run_id: str | None) -> dict[str, SegmentMetrics]:
@@ -146,9 +126,9 @@ def of_run(lake: Lake, history: History, run: RunRecord | None) -> dict[str, Seg
 
 
 def _metrics(row: dict[str, Any]) -> SegmentMetrics:
-    names = (
-        "customers", "anonymous", "orders", "gross_revenue", "net_revenue", "lost", "lost_orders", "lost_net_revenue",
-    )
     # A table from before a column was there has no value for it.
-    sums = Totals(**{name: row[name] for name in names if row.get(name) is not None})
-    return SegmentMetrics(row["segment_id"], sums, row["entered"], row["left"], row["stale_since"])
+    return SegmentMetrics(
+        row["segment_id"], {name: row.get(name) for name in figures.BY_NAME}, row["entered"], row["left"],
+        row.get("share_of_base"), row["stale_since"],
+        tuple((one["month"], one["net_revenue"]) for one in row.get("revenue_months") or ()),
+    )

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 
-from segment_lib import core, definitions_log, evaluate, gates, metrics, rebuild, snapshot, static
+from segment_lib import core, definitions_log, evaluate, gates, metrics, rebuild, segment_sums, snapshot, static
 from segment_lib.clock import Clock
+from segment_lib.customer_totals import CONTACT_FIELDS
 from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, DefinitionState
 from segment_lib.gates import Facts
-from segment_lib.metrics import EVERYONE, Totals
+from segment_lib.figures import EVERYONE
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preparation import Preparation
 from segment_lib.runs import Gate, History, RunRecord
 from segment_lib.scores import Scored, Scorer
+from segment_lib.segment_sums import Summed
 from segment_lib.snapshot import Seen, Stamp
 from segment_lib.static import Statics
+from segment_lib.totals import PLACES
 
 if TYPE_CHECKING:
     from segment_lib.definition.segment import Holdout
@@ -52,7 +55,7 @@ class Night:
     decided: DataFrame
     difference: DataFrame
     seen: Seen
-    sums: Mapping[str, Totals]
+    summed: Summed
     gates: tuple[Gate, ...]
     shown: frozenset[str]
     hashes: Mapping[str, str]
@@ -88,7 +91,8 @@ def planned(
     return build_plan(
         work.definitions.segments, catalogue, clock, fixed=statics.fixed, stalled=stalled, only=only,
         scores=scorer.names if scorer else frozenset(),
-        needed=scorer.features(clock, catalogue) if scorer else (),
+        needed=(*(scorer.features(clock, catalogue) if scorer else ()), *CONTACT_FIELDS),
+        totals=frozenset(PLACES),
     )
 
 
@@ -121,7 +125,8 @@ def compute(
     with step("compare"):
         difference = lake.stage("difference", run_id, snapshot.difference(decided, before))
         seen = snapshot.look(difference)
-        sums = metrics.totals(decided)
+    with step("sum"):
+        summed = segment_sums.summed(decided, evaluate.groups(plan), overlaps=False)
     sizes = metrics.of_run(lake, history, base)
     states = _states(work, statics, pending, plan, scorer.outdated if scorer else {})
     evaluated = frozenset(segment.id for segment in plan.segments)
@@ -138,7 +143,7 @@ def compute(
     )
     return Night(
         stamp=Stamp(work.snapshot_date, run_id, base.run_id if base else None),
-        decided=decided, difference=difference, seen=seen, sums=sums,
+        decided=decided, difference=difference, seen=seen, summed=summed,
         gates=gates.check(facts, accept, SNAPSHOT_GATES if work.copied else tuple(gates.GATES)),
         shown=shown, hashes=hashes,
         stale_since={name: sizes[name].stale_since or base.snapshot_date for name in shown - evaluated - statics.fixed},

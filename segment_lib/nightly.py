@@ -20,7 +20,8 @@ from segment_lib.clock import Clock
 from segment_lib.definitions_log import Definition
 from segment_lib.errors import EXIT_OK, EXIT_PARTIAL, GateError, LockedError, SeglakeError, UsageError
 from segment_lib.lease import Lease
-from segment_lib.metrics import EVERYONE, SegmentMetrics, Totals
+from segment_lib.figures import EVERYONE, LOST
+from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night
 from segment_lib.objects import open_objects
 from segment_lib.plan import EvaluationPlan
@@ -42,7 +43,7 @@ Progress = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A published run: its row of the log, its metrics, and its definitions with their states."""
+    """A published run: its row of the log, the metrics of segments and of everyone, and definitions with their states."""
 
     record: RunRecord
     metrics: tuple[SegmentMetrics, ...]
@@ -240,7 +241,7 @@ def _publish(lake: Lake, night: Night, history: History, started: RunRecord, wat
     with watch.step("rebase"):
         stale = publishing.rewrite_next(lake, night, history)
     state = State.PARTIAL if night.held_back else State.PUBLISHED
-    late = night.sums.get(EVERYONE, Totals()).late
+    late = night.summed.groups[EVERYONE]["late"]
     notes = dict(started.notes) | {"frozen": json.dumps(dict(night.freezing)), "late_customers": str(late)}
     log = history.with_record(started)
     watch.lease.check()
@@ -249,7 +250,8 @@ def _publish(lake: Lake, night: Night, history: History, started: RunRecord, wat
         definition_hashes=night.hashes, stale_dates=stale, notes=notes,
     )
     _log.info("%s, %d customers", state.value, written.rows["memberships"])
-    return RunOutcome(record, written.metrics, night.definitions, night.held_back)
+    shown = tuple(row for row in written.metrics if row.segment_id != LOST)
+    return RunOutcome(record, shown, night.definitions, night.held_back)
 
 
 def _end(lake: Lake, log: History, started: RunRecord, watch: _Watch, state: State, **more: object) -> RunRecord:

@@ -19,6 +19,7 @@ from segment_lib.definition import canonical
 from segment_lib.definition.references import dependants
 from segment_lib.definition.segment import Reduced, Segment
 from segment_lib.language.scope import Scope
+from segment_lib.totals import BASIC
 
 SOURCES = ("events", "orders", "lists")
 
@@ -51,6 +52,8 @@ class EvaluationPlan:
     hashes: Mapping[str, str]
     #: What is computed beside the definitions' own features: what scores are made of.
     needed: tuple[core.Value, ...] = ()
+    #: Which of `totals.TOTALS` the scan adds up for each customer.
+    totals: frozenset[str] = frozenset(BASIC)
 
     def nodes(self) -> Iterable[core.Node]:
         """Every node of every evaluated definition."""
@@ -139,13 +142,14 @@ def build_plan(
     only: Iterable[str] | None = None,
     scores: frozenset[str] = frozenset(),
     needed: tuple[core.Value, ...] = (),
+    totals: frozenset[str] = frozenset(BASIC),
 ) -> EvaluationPlan:
     """The plan of one night.
 
     `fixed` are static segments that are frozen, beside the inactive ones, which the plan finds itself. `stalled` maps
     ids to the reason why they cannot be evaluated; scores that are not among `scores` add to it, and references close
     it. With `only`, just these and whoever refers to them are evaluated, and all others are fixed or stay stalled.
-    `needed` are the features that scores are made of. Definitions must have passed checking.
+    `needed` are the features that scores are made of, `totals` what metrics add up. Definitions must have passed checking.
     """
     by_id = {segment.id: segment for segment in segments}
     references = {segment.id: segment.references() for segment in segments}
@@ -172,7 +176,7 @@ def build_plan(
     for name in evaluated:
         levels[name] = 1 + max((levels[other] for other in references[name] if other in levels), default=-1)
     planned = tuple(PlannedSegment(by_id[name], reduced[name], levels[name]) for name in evaluated)
-    return EvaluationPlan(clock, catalogue, tuple(segments), planned, fixed, closed, hashes, needed)
+    return EvaluationPlan(clock, catalogue, tuple(segments), planned, fixed, closed, hashes, needed, totals)
 
 
 def _effective_hashes(order: Sequence[str], by_id: Mapping[str, Segment]) -> dict[str, str]:

@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib import definitions_log, holdouts, metrics, profiles, rebuild, snapshot, static
-from segment_lib.metrics import EVERYONE, SegmentMetrics, Totals
+from segment_lib.figures import EVERYONE
+from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night, redefined
 from segment_lib.runs import History, RunRecord, details
 from segment_lib.scores import Scored
@@ -51,7 +52,7 @@ def write(lake: Lake, night: Night, history: History) -> Written:
     listing = definitions_log.frame(lake.spark, night.definitions, night.stamp.snapshot_date, run_id)
     lake.replace("segments", listing, night.partition, run_id)
     moved = sum(entered + left for entered, left in flows.values())
-    counted = {"memberships": night.sums.get(EVERYONE, Totals()).customers, "membership_changes": moved}
+    counted = {"memberships": night.summed.groups[EVERYONE]["customers"], "membership_changes": moved}
     return Written(rows, counted)
 
 
@@ -100,7 +101,9 @@ def _changes(lake: Lake, night: Night) -> DataFrame:
 
 def _metrics(lake: Lake, night: Night, flows: Mapping[str, tuple[int, int]]) -> tuple[SegmentMetrics, ...]:
     everyone = (night.seen.came, night.seen.went) if night.everyone_known else None
-    rows = metrics.combine(night.shown, night.sums, flows, everyone, night.stale_since)
+    rows = metrics.combine(
+        night.shown, night.summed.groups, flows, everyone, night.stamp.snapshot_date, night.stale_since
+    )
     if night.copied is None or night.computed is None:
         return rows
     stored = lake.read("segment_metrics")

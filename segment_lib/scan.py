@@ -16,7 +16,7 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import core
+from segment_lib import core, customer_totals
 from segment_lib.clock import Interval
 from segment_lib.columns import Names, feature_column, test_column
 from segment_lib.plan import SOURCES, EvaluationPlan
@@ -125,6 +125,9 @@ def _aggregated(
     read = {node for part in (*features, *occurrences, *same) for node in part.walk() if isinstance(node, core.Field)}
     used = {f"_bad_{column.name}" for column in read if column.source in (source, "items")}
     columns = _row_columns(features, same, source, rows.columns)
+    if source == "events" and customer_totals.wants_all(plan.totals):
+        columns = [*dict.fromkeys((*columns, "session_id"))]
+    values = customer_totals.order_values(plan.catalogue.purchase_statuses) if source == "orders" else {}
     prepared = rows.select(
         F.when(reject.isNull(), F.col("customer_id")).alias("customer_id"),
         reject.alias("_reject"),
@@ -134,6 +137,7 @@ def _aggregated(
         *(F.col(f"`{name}`") for name in columns if name != "customer_id"),
         *(F.col(name) for name in risky if name in used),
         *(test_column(where, names).alias(name) for where, name in filters.items() if where != core.TRUE),
+        *(value.alias(f"_value_{name}") for name, value in values.items()),
     )
     order = F.struct(F.col("_time"), F.col(_ORDER_IDS[source])) if _ORDER_IDS[source] in columns else F.col("_time")
     aggregates = [
@@ -150,13 +154,18 @@ def _aggregated(
         known & (F.col("_time") < F.lit(base_as_of)) & (F.col("_late_at") > F.lit(base_at))
     )
     new = known if base_as_of is None else known & (F.col("_time") >= F.lit(base_as_of))
+    seen_values = {name: F.when(F.col("_seen"), F.col(f"_value_{name}")) for name in values}
+    totals = {
+        "orders": lambda: customer_totals.order_sums(plan.totals, seen_values, plan.clock),
+        "events": lambda: customer_totals.event_sums(plan.totals, plan.clock),
+    }.get(source, list)()
     grouped = prepared.groupBy("customer_id", "_reject").agg(
         F.count(F.lit(1)).alias(f"_rows_{source}"),
         F.max(F.when(known, F.col("_time"))).alias(f"_newest_{source}"),
         F.count_if(known).alias(f"_seen_{source}"),
         F.coalesce(F.bool_or(new), F.lit(False)).alias(f"_new_{source}"),
         F.coalesce(F.bool_or(late), F.lit(False)).alias(f"_late_{source}"),
-        *(_totals(plan) if source == "orders" else ()),
+        *totals,
         *faults,
         *aggregates,
     )
@@ -181,7 +190,6 @@ def _row_columns(
         wanted.add("items")
     if any(feature.function in ("first", "latest") for feature in features):
         wanted |= {"event_id", "order_id"}
-    wanted |= {"status", "revenue", "refund"}
     return [name for name in available if name in wanted]
 
 
@@ -205,18 +213,6 @@ def _inside(window: Interval) -> list[Column]:
     if window.end is not None:
         edges.append(F.col("_time") < F.lit(window.end))
     return [F.coalesce(edge, F.lit(False)) for edge in edges]
-
-
-def _totals(plan: EvaluationPlan) -> list[Column]:
-    """What metrics need of every customer's orders: count and gross of all statuses, net of purchases."""
-    zero = F.lit(0).cast("decimal(18,4)")
-    revenue, refund = F.coalesce("revenue", zero), F.coalesce("refund", zero)
-    purchase = F.col("_seen") & F.col("status").isin(list(plan.catalogue.purchase_statuses))
-    return [
-        F.count_if("_seen").alias("_orders"),
-        F.sum(F.when(F.col("_seen"), revenue)).cast("decimal(38,4)").alias("_gross_revenue"),
-        F.sum(F.when(purchase, revenue - refund)).cast("decimal(38,4)").alias("_net_revenue"),
-    ]
 
 
 def field_name(column: core.Field) -> str:
@@ -254,7 +250,6 @@ def _customers(
 
 def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
     """The joined aggregates with their zeros filled in, and who is evaluated."""
-    zero = F.lit(0).cast("decimal(38,4)")
     known = F.coalesce(F.col("_known"), F.lit(False))
     seen = F.coalesce(F.col("_seen_events"), F.lit(0)) + F.coalesce(F.col("_seen_orders"), F.lit(0)) > 0
     later = F.coalesce(F.col("_created_later"), F.lit(False))
@@ -270,9 +265,7 @@ def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
         evaluated.alias("_evaluated"),
         some("new", SCANNED).alias("_has_new"),
         some("late", SOURCES).alias("_has_late"),
-        F.coalesce("_orders", F.lit(0).cast("bigint")).alias("_orders"),
-        F.coalesce("_gross_revenue", zero).alias("_gross_revenue"),
-        F.coalesce("_net_revenue", zero).alias("_net_revenue"),
+        *customer_totals.finished(plan.totals),
         *(F.coalesce(F.col(f"_rows_{source}"), F.lit(0).cast("bigint")).alias(f"_rows_{source}") for source in SCANNED),
         *(F.col(f"_reject_{source}") for source in SCANNED),
         *(F.col(f"_newest_{source}") for source in SOURCES),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from segment_lib.figures import COLUMNS as FIGURE_COLUMNS
+
 LINE = "struct<product_id:string,item_group:string,quantity:int,unit_price:decimal(18,4),discount:decimal(18,4)>"
 
 #: Bookkeeping that `ingest` adds to what it stores: which load brought the row, and when.
@@ -91,9 +93,7 @@ OUTPUTS = {
     },
     "segment_metrics": {
         "snapshot_date": "date", "run_id": "string", "base_run_id": "string", "segment_id": "string",
-        "customers": "bigint", "anonymous": "bigint", "entered": "bigint", "left": "bigint", "orders": "bigint",
-        "gross_revenue": "decimal(38,4)", "net_revenue": "decimal(38,4)", "stale_since": "date", "lost": "bigint",
-        "lost_orders": "bigint", "lost_net_revenue": "decimal(38,4)",
+        **FIGURE_COLUMNS,
     },
     "static_members": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",

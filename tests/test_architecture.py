@@ -53,9 +53,8 @@ TO_DRIVER = {
         "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",
     },
     "segment_lib/maintenance.py": {"_distinct": "a row a run"},
-    "segment_lib/metrics.py": {
-        "read": "a row a segment", "flows": "a row a segment", "totals": "a row a segment",
-    },
+    "segment_lib/metrics.py": {"read": "a row a segment", "flows": "a row a segment"},
+    "segment_lib/segment_sums.py": {"summed": "a row a segment and figure, bin or other segment"},
     "segment_lib/limits.py": {"cut": "one row", "_nth_id": "a row a task, and one"},
     "segment_lib/preview/compute.py": {"_sums": "one row"},
     "segment_lib/preview/masked.py": {"examples": "thirty masked rows"},

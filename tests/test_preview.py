@@ -532,7 +532,7 @@ def test_it_is_what_a_run_of_the_segment_publishes(shop):
         numbers = preview.size, preview.anonymous, preview.orders, preview.gross_revenue, preview.net_revenue
         assert all(number.is_exact for number in numbers)
         assert tuple(number.value for number in numbers) == (
-            row.customers, row.totals.anonymous, row.totals.orders, row.totals.gross_revenue, row.totals.net_revenue
+            row.customers, row["anonymous"], row["orders"], row["gross_revenue"], row["net_revenue"]
         )
     after = shop.members("loyal")
     assert set(wanted) == after and {name for name, enters in wanted.items() if enters} == after - before

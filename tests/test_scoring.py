@@ -217,6 +217,6 @@ def test_without_a_champion_segments_wait_or_keep_the_last_scores(spark, tmp_pat
         assert row["churn_scored_on"] == DAY
         if row["rfm_recency"] is not None:
             assert row["rfm_recency"] == tonight[name]["rfm_recency"] + 1
-    lost_now = {row.segment_id: row.totals.lost for row in away.metrics}
+    lost_now = {row.segment_id: row["lost"] for row in away.metrics}
     assert lost_now == {"_all": sizes["lost"], "lost": sizes["lost"], "fresh": lost_now["fresh"]}
     assert away.record.scores >= MODEL_SCORES

@@ -18,6 +18,7 @@ from segment_lib.definition.faults import refuse
 from segment_lib.definition.references import cycle_faults
 from segment_lib.definitions_log import Definitions, DefinitionState
 from segment_lib.errors import EXIT_PARTIAL, SeglakeError, UsageError, nearest
+from segment_lib.figures import EVERYONE
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preview import estimates, masked, sampling
 from segment_lib.preview.estimates import Sample, Sums
@@ -135,7 +136,7 @@ def _published(lake: Lake, day: date | None) -> Moment | None:
 def _customers(lake: Lake, moment: Moment) -> int:
     """How many customers there are: everyone evaluated, or as many as stand in `customers`."""
     if moment.run is not None:
-        return moment.sizes[metrics.EVERYONE]
+        return moment.sizes[EVERYONE]
     version = moment.pins.get("customers")
     return 0 if version is None else lake.read("customers", version).count()
 
@@ -215,7 +216,7 @@ def _told(
     notes: tuple[str, ...],
 ) -> Preview:
     row = _sums(judged)
-    sample = Sample(rate, row["seen"], moment.sizes[metrics.EVERYONE] if moment.run else None)
+    sample = Sample(rate, row["seen"], moment.sizes[EVERYONE] if moment.run else None)
     top = segment.limit.top if segment.limit else None
     members = row["members"]
     size = estimates.count(members, sample, top)

@@ -1,5 +1,6 @@
-"""A segment as one SQL statement that gives its members, for Spark on the same tables."""
+"""SQL statements for Spark on the same tables: the members of a segment, and the figures of one."""
 
+from segment_lib.sql_text.figure import figure_statement
 from segment_lib.sql_text.statement import statement
 
-__all__ = ["statement"]
+__all__ = ["figure_statement", "statement"]

@@ -30,7 +30,7 @@ from segment_lib.storage import Lake
 if TYPE_CHECKING:
     from segment_lib.plan import EvaluationPlan
 
-_HEAD = (
+HEAD = (
     "Spark 4 with Delta; spark.sql.session.timeZone must be UTC. Each table is read at the version that the run "
     "pinned; erasures are the newest.",
 )
@@ -69,7 +69,7 @@ def statement(lake: Lake, history: History, found: Published) -> str:
     run, segment = found.run, found.segment
     head = [
         f"Members of {segment.id} ({segment.title}) on {run.snapshot_date}, as run {run.run_id} published them.",
-        f"Definition: {segment.label()}", *_HEAD, *more,
+        f"Definition: {segment.label()}", *HEAD, *more,
     ]
     return "\n".join([*(comment(line) for line in head), recording.book.statement(rows)])
 

@@ -1,0 +1,101 @@
+"""Figures of a whole night: beside DuckDB on the same files, and by the SQL of `seglake sql METRIC SEGMENT`."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb_metrics
+import pytest
+import yaml
+from conftest import configured
+from test_scoring import PLAIN
+
+from models.champion import Champion
+from models.churn_model import ChurnModel
+from models.profiler import Profiler
+from segment_lib import metrics, nightly
+from segment_lib.api import Tenant
+from segment_lib.definition.load import load_texts
+from segment_lib.errors import UsageError
+from segment_lib.figures import FIGURES
+from segment_lib.generate import generate_shop, write_shop
+from segment_lib.ready import ready_segments
+from segment_lib.runs import read_history
+from segment_lib.settings import Settings
+from segment_lib.storage import Lake
+
+CONF = Path(__file__).parents[1] / "conf" / "base.yaml"
+DAY = date(2026, 6, 29)
+
+
+@pytest.fixture(scope="module")
+def night(spark, tmp_path_factory):
+    """A generated shop with refunds, cancellations, merges and lost customers, and one night of all ready segments."""
+    folder = tmp_path_factory.mktemp("metrics")
+    settings = Settings(**yaml.safe_load(CONF.read_text()) | {"root": str(folder / "lake")})
+    settings = settings.model_copy(update={"gates": settings.gates.model_copy(update={"max_staleness_days": None})})
+    lake = Lake(spark, settings)
+    frames = generate_shop(spark, settings, customers=500, events=9000, seed=11, until=date(2026, 6, 30))
+    write_shop(lake, frames, "load")
+    champion = Champion("shop.churn", "1", ChurnModel(DAY, 180, PLAIN))
+    texts = {f"{one.id}.yaml": one.text for one in ready_segments()}
+    outcome = nightly.run(
+        lake, settings, load_texts(texts, settings.names()), snapshot_date=DAY, now=datetime(2026, 7, 1, tzinfo=UTC),
+        scorers=lambda work: Profiler(settings, champion),
+    )
+    return lake, outcome
+
+
+def test_every_figure_of_every_ready_segment_is_what_duckdb_finds(night):
+    lake, outcome = night
+    found = metrics.of_run(lake, read_history(lake), read_history(lake).winner(DAY))
+    expected = duckdb_metrics.figures(lake.settings, outcome.run_id, DAY)
+    assert set(expected) >= {"_all", "_lost"} and len(expected) > 12, "most ready segments have members"
+    shown = {name: row for name, row in found.items() if row.customers}
+    assert shown.keys() == expected.keys()
+    months = list(reversed(range(13)))
+    for name, row in shown.items():
+        ours = dict(row.figures) | {f"month_{back}": value for back, (_, value) in zip(months, row.months, strict=True)}
+        assert ours.keys() == expected[name].keys()
+        for figure, value in expected[name].items():
+            assert _alike(ours[figure], value), (name, figure, ours[figure], value)
+
+
+def _alike(ours: object, theirs: object) -> bool:
+    if ours is None or theirs is None:
+        return ours is None and theirs is None
+    if isinstance(theirs, float):
+        return float(ours) == pytest.approx(theirs, rel=1e-9, abs=1e-8)  # type: ignore[arg-type]
+    return ours == theirs
+
+
+def test_the_data_shows_what_figures_are_about(night):
+    lake, _ = night
+    everyone = metrics.of_run(lake, read_history(lake), read_history(lake).winner(DAY))["_all"]
+    assert everyone["gross_revenue"] > everyone["net_revenue"] > everyone["contribution_margin"] > 0
+    assert everyone["orders"] > everyone["purchases"] > everyone["purchases_365"] > 0
+    assert 0 < everyone["lost"] < everyone["purchasers"] and everyone["anonymous"] > 0
+    assert all(everyone[figure.name] is not None for figure in FIGURES)
+    assert all(everyone[f"reach_{channel}"] > 0 for channel in ("email", "sms", "push", "ads"))
+
+
+@pytest.mark.parametrize(("name", "segment"), [
+    ("contribution_margin_365", "one_time_shoppers"), ("repeat_rate", "_all"), ("median_visit_minutes", "_all"),
+    ("ltv", "_lost"),
+])
+def test_the_sql_of_a_figure_gives_the_stored_number(spark, night, name, segment):
+    lake, _ = night
+    stored = metrics.of_run(lake, read_history(lake), read_history(lake).winner(DAY))
+    with configured(spark, sql__runSQLOnFiles="true"):
+        (row,) = spark.sql(Tenant(spark, lake.settings).sql(segment, DAY, name)).collect()
+    assert row[name] == stored[segment][name]
+
+
+def test_a_figure_or_segment_that_is_not_there_is_named(spark, night):
+    tenant = Tenant(spark, night[0].settings)
+    with pytest.raises(UsageError, match="no figure 'net_revenu'.*net_revenue"):
+        tenant.sql("_all", DAY, "net_revenu")
+    with pytest.raises(UsageError, match="no segment 'top_spender' .*'top_spenders'"):
+        tenant.sql("top_spender", DAY, "customers")
