@@ -137,13 +137,16 @@ class Tenant:
     def profiles(self, date: date | None = None) -> DataFrame:
         """The scores of a published date, by default the last: a row for each customer who ever ordered.
 
-        The columns are those of docs/scores.md; a score that nobody gave that night is null. A date whose profiles are
-        beyond retention has no rows.
+        The columns are those of docs/scores.md; a score that nobody gave that night is null. Raises UsageError for a date
+        whose profiles are beyond retention.
         """
         from segment_lib import profiles
+        from segment_lib.catalogue import SCORES
 
         lake, history = self._open()
-        return profiles.of_run(lake, history.published(date))
+        run = history.published(date)
+        profiles.require(lake, run, SCORES)
+        return profiles.of_run(lake, run)
 
     def segments(self, date: date | None = None) -> DataFrame:
         """The definitions of a published date, by default the last, with their states, deleted ones included."""

@@ -196,10 +196,13 @@ def test_segments_of_groups_and_the_moves_between_them(spark, tmp_path):
     history = read_history(shop.lake)
     assert {row["run_id"] for row in rows} == {second.run_id} and history.stale == ()
 
+    assert {row["customer_id"] for row in tenant.profiles(FIRST).collect()} == before.keys()
     shop.lake.delete("customer_profiles", {"snapshot_date": FIRST, "run_id": again.run_id}, again.run_id)  # as retention
-    with pytest.raises(UsageError, match=f"the scores of {FIRST} are no longer kept"):
-        tenant.why(min(members), "best", FIRST)
+    for asked_of_first in (lambda: tenant.why(min(members), "best", FIRST), lambda: tenant.profiles(FIRST)):
+        with pytest.raises(UsageError, match=f"the scores of {FIRST} are no longer kept"):
+            asked_of_first()
     assert tenant.why(min(members), "best", SECOND).member
+    assert {row["customer_id"] for row in tenant.profiles().collect()} == now.keys()
 
 
 def test_most_who_ordered_once_share_the_lowest_score_and_the_next_scores_skip(spark, tmp_path):
@@ -222,7 +225,9 @@ def test_nobody_ordered(spark, tmp_path):
     outcome = shop.run(FIRST, segment("prospects", where=score("rfm.group", is_="prospect")))
     assert shop.profiles(outcome.run_id) == {}
     assert {row.segment_id: row.customers for row in outcome.metrics} == {"_all": 1, "prospects": 1}
-    assert Tenant(spark, shop.settings).why("ann", "prospects").member
+    tenant = Tenant(spark, shop.settings)
+    assert tenant.why("ann", "prospects").member
+    assert tenant.profiles().isEmpty()  # nobody had scores: nothing is missing
 
 
 # Conf -----------------------------------------------------------------------------------------------------------------
