@@ -1,10 +1,10 @@
 """What a model would have said at past month ends, beside what came, and beside the rules a shop would use instead.
 
 At each origin the model is fitted to what was known then; P(no order in the horizon) is compared with the outcome. The
-probabilities are recalibrated as they could have been at the time: with lines (`models.calibration`) fitted to the
-origins that lie at least the horizon earlier, whose outcome was known. So the first horizon of origins is there to
-learn the lines from, and the last twelve origins are measured. Customers are never split at random: who is forecast is
-who was there.
+probabilities are recalibrated as they could have been at the time: with lines (`models.calibration`) from origins that
+lie at least the horizon earlier, whose outcome was known, in the way that had done best by then
+(`models.recalibration`). So the first horizon of origins is there to learn the lines from, and the last twelve origins
+are measured. Customers are never split at random: who is forecast is who was there.
 
 Who ordered first on the origin's own day has an age of 0 and is fitted, not measured.
 """
@@ -16,16 +16,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.calibration import STRATA, Calibration, fit_calibration
+from models.calibration import STRATA, Calibration
 from models.cells import Array
 from models.churn_model import GroupModel
 from models.days import date_of
-from models.errors import FitError, ModelError
+from models.errors import Failure, FitError, ModelError
 from models.expected_orders import expected_orders
 from models.gamma_gamma import expected_value
 from models.labelled import LabelledCells
 from models.measures import Calls, Measures, auc, brier, calibration_table, calls, counted, log_loss, measure
 from models.purchase_process import p_no_order
+from models.recalibration import Outcome, best_way, ways
 
 #: Origins that are measured: a year of months.
 MEASURED = 12
@@ -86,12 +87,13 @@ class Totals:
 class MeasuredOrigin:
     """One origin: the lines that its probabilities went through, and sums by stratum, in the order of `STRATA`.
 
-    rules: name -> (called, called and silent) by stratum, for the rules that the cells brought.
+    way: how the lines were learnt, see `models.recalibration`. rules: name -> (called, called and silent) by stratum, for the rules that the cells brought.
     """
 
     day: int
     model: GroupModel
     calibration: Calibration
+    way: str
     totals: tuple[Totals, ...]
     rules: Mapping[str, tuple[tuple[float, float], ...]]
 
@@ -111,9 +113,9 @@ class Rule:
 class Backtest:
     """The measured origins, ascending, and the lines for what is forecast after them.
 
-    `level` is the probability from which on a customer is called lost. `calibration` was fitted to every origin, also
-    those before the measured ones: it is for a model that is used at least the horizon after the last. `skipped` are
-    measured days on which no model could be fitted, with the reason.
+    `level` is the probability from which on a customer is called lost. `calibration`, learnt in the way `way` from all
+    origins, also those before the measured ones, is for a model that is used the horizon after the last, or later.
+    `skipped` are measured days on which no model could be fitted, with the reason.
     """
 
     horizon: int
@@ -121,6 +123,7 @@ class Backtest:
     origins: tuple[MeasuredOrigin, ...]
     forecasts: Forecasts
     calibration: Calibration
+    way: str
     skipped: tuple[tuple[int, str], ...] = ()
 
     def measures(self, slice_: str = ALL, *, raw: bool = False, origin: int | None = None) -> Measures | None:
@@ -209,7 +212,7 @@ class Backtest:
 
         measures: by slice, raw and recalibrated. origins: the same by origin. rules: by slice. calibration: ten bins of
         equal numbers of customers. totals: orders and revenue by origin and stratum. lines: the recalibration in use at
-        each origin, and the one for the next.
+        each origin with how it was learnt, and the one for the next.
         """
         places = range(len(self.origins))
         outputs = (("raw", True), ("recalibrated", False))
@@ -243,24 +246,25 @@ class Backtest:
                 for number, name in [*enumerate(STRATA), (None, ALL)]
             ],
             "lines": [
-                {"origin": origin, "customers_with": name, "intercept": intercept, "slope": slope}
-                for origin, calibration in [*zip(day, (at.calibration for at in self.origins), strict=True),
-                                            ("next", self.calibration)]
-                for name, (intercept, slope) in zip(STRATA, calibration.lines, strict=True)
+                {"origin": origin, "customers_with": name, "learnt_from": at.way, "intercept": intercept, "slope": slope}
+                for origin, at in [*zip(day, self.origins, strict=True), ("next", self)]
+                for name, (intercept, slope) in zip(STRATA, at.calibration.lines, strict=True)
             ],
         }
 
 
 def backtest(
     origins: Iterable[LabelledCells], fit: Callable[[LabelledCells], GroupModel], *, level: float = LOST,
-    measured: int = MEASURED,
+    measured: int = MEASURED, way: str | None = None,
 ) -> Backtest:
     """Forecasts every origin with the model that `fit` gives, and measures the last `measured` ones.
 
     Origins ascend and share one horizon; each is looked at once and not kept. `fit` must use only what was known at the
     origin: x, the days, customers and revenue so far. To back-test a model that exists, give ``lambda cells: model``;
     on origins before the day it was trained to, its forecasts are better than they could have been. The calibration of
-    a model that `fit` gives is not used: lines are learnt here. An origin whose fit raises FitError is skipped.
+    a model that `fit` gives is not used: lines are learnt here. An origin whose fit raises FitError is skipped; FitError
+    when none of the measured ones is left. `way` recalibrates every origin in one of `models.recalibration.WAYS` instead of
+    the best one.
     """
     if not 0 < level < 1 or measured < 1:
         raise ModelError(f"level = {level}, measured = {measured}: a probability, and at least one origin are needed")
@@ -280,39 +284,46 @@ def backtest(
         base, share = (own if share is None else share), own
         try:
             made.append(_forecast(there, fit(cells), base, [
-                earlier for earlier in made if earlier.day + horizon <= cells.origin
-            ]))
+                earlier.outcome for earlier in made if earlier.day + horizon <= cells.origin
+            ], way))
         except FitError as error:
             skipped.append((cells.origin, str(error)))
     chosen = set(seen[-measured:])
     last = [origin for origin in made if origin.day in chosen]
     if not last:
         why = "; ".join(f"{iso_day(day)}: {reason}" for day, reason in skipped) or "none was given"
-        raise ModelError(f"no origin that could be measured: {why}. Give origins with more customers before them")
+        raise FitError(
+            Failure.TOO_LITTLE_DATA, "no origin could be measured", why, "give origins with more customers before them"
+        )
+    outcomes = [origin.outcome for origin in made]
+    way = way or best_way(outcomes, None)
     return Backtest(
         horizon, level, tuple(origin.summary for origin in last),
         Forecasts(np.repeat(np.arange(len(last)), [len(origin.columns[0]) for origin in last]), *(
             np.concatenate(parts) for parts in zip(*(origin.columns for origin in last), strict=True)
         )),
-        _calibrate(made), tuple((day, reason) for day, reason in skipped if day in chosen),
+        ways(outcomes, seen[-1] + horizon).get(way, Calibration.identity()), way, tuple((day, reason) for day, reason in skipped if day in chosen),
     )
 
 
 @dataclass(frozen=True)
 class _Made:
-    """One origin, forecast: its summary, and the columns of `Forecasts` after the first."""
+    """One origin, forecast: its summary, what came of it, and the columns of `Forecasts` after the first."""
 
     day: int
     summary: MeasuredOrigin
+    outcome: Outcome
     columns: tuple[Array, ...]
 
 
-def _forecast(cells: LabelledCells, model: GroupModel, base: float, known: list[_Made]) -> _Made:
+def _forecast(cells: LabelledCells, model: GroupModel, base: float, known: list[Outcome], way: str | None) -> _Made:
     """What the model says of each cell; `known` are the origins whose outcome is known."""
     t_x, age = model.season.times(cells.first_day, cells.last_day, cells.origin)
     ahead = model.season.ahead(cells.origin, cells.horizon)
     raw = p_no_order(model.purchase, cells.x, t_x, age, ahead)
-    calibration = _calibrate(known)
+    offered = ways(known, cells.origin)
+    way = way or best_way(known, float(cells.customers.sum()))
+    calibration = offered.get(way, Calibration.identity())
     expected = expected_orders(model.purchase, cells.x, t_x, age, ahead)
     revenue = None
     if model.value is not None:
@@ -331,7 +342,8 @@ def _forecast(cells: LabelledCells, model: GroupModel, base: float, known: list[
         for name, rule in cells.rules.items()
     }
     return _Made(
-        cells.origin, MeasuredOrigin(cells.origin, model, calibration, totals, rules),
+        cells.origin, MeasuredOrigin(cells.origin, model, calibration, way, totals, rules),
+        Outcome.of(cells.origin, cells.x, cells.customers, cells.silent, raw, offered),
         (
             cells.stratum, cells.customers, cells.silent, raw, calibration.apply(raw, cells.x), cells.silence,
             _in_gaps(cells), np.full(len(cells), base),
@@ -346,16 +358,6 @@ def _in_gaps(cells: LabelledCells) -> Array:
     everybody = float(np.sum(cells.customers * span)) / gaps if gaps else np.inf
     again = cells.x > 0
     return cells.silence / np.where(again, span / np.where(again, cells.x, 1.0), everybody)
-
-
-def _calibrate(known: list[_Made]) -> Calibration:
-    """The lines through the raw forecasts of these origins; the identity where there are none."""
-    if not known:
-        return Calibration.identity()
-    stratum, customers, silent, raw = (np.concatenate(parts) for parts in zip(
-        *(origin.columns[:4] for origin in known), strict=True))
-    x = np.array([0.0, 1.0, 3.0])[stratum]  # one of each stratum
-    return fit_calibration(raw, x, silent / customers, customers)
 
 
 def _check_order(cells: LabelledCells, seen: list[int], horizon: int) -> None:

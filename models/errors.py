@@ -28,5 +28,13 @@ class FitError(ModelError):
     """
 
     def __init__(self, failure: Failure, what: str, why: str, remedy: str):
-        self.failure = failure
+        self.failure, self.what, self.why = failure, what, why
         super().__init__(f"{what}. Why: {why}. What to do: {remedy}")
+
+    def of(self, whose: str, remedy: str) -> FitError:
+        """The same failure with whose fit it was, and what to do about it there.
+
+        >>> print(FitError(Failure.BOUNDARY, "BG/NBD: a runs to 0", "nobody leaves", "fit more").of("group DE", "wait"))
+        group DE: BG/NBD: a runs to 0. Why: nobody leaves. What to do: wait
+        """
+        return FitError(self.failure, f"{whose}: {self.what}", self.why, remedy)

@@ -61,11 +61,7 @@ def check(backtest: Backtest, champion: Backtest | None, limits: Limits | None =
         + "".join(f"; {iso_day(day)} is not: {reason}" for day, reason in backtest.skipped),
     )]
     if champion is not None:
-        _refuse_unlike(backtest, champion)
-        theirs = champion.overall.brier
-        findings.append(_at_most(
-            "Brier score not above the champion's", own.brier, theirs + limits.brier, f"the champion has {theirs:.5f}"
-        ))
+        findings.append(_beside(backtest, champion, limits))
     base = backtest.base_brier()
     findings += [
         _at_most("Brier score not above the base rate's", own.brier, base,
@@ -87,6 +83,8 @@ def choose(without: Backtest, refined: Backtest, gain: float, limits: Limits | N
     limits = limits or Limits()
     if not gain >= limits.gain:
         return Choice(False, f"off: the log-likelihood gains {gain:.1f}, and {limits.gain:g} is needed")
+    if apart := _fitted_by_one(refined, without):
+        return Choice(False, f"off: the log-likelihood gains {gain:.1f}, and only one of the two is fitted at {apart}")
     _refuse_unlike(refined, without)
     with_it, without_it = refined.overall.brier, without.overall.brier
     figures = (
@@ -95,6 +93,22 @@ def choose(without: Backtest, refined: Backtest, gain: float, limits: Limits | N
     )
     on = with_it <= without_it + limits.brier
     return Choice(on, f"{'on' if on else 'off'}: {figures}")
+
+
+def _beside(backtest: Backtest, champion: Backtest, limits: Limits) -> GateFinding:
+    """The Brier score beside the champion's; where one of the two has no forecast they cannot be compared."""
+    name = "Brier score not above the champion's"
+    if apart := _fitted_by_one(backtest, champion):
+        return GateFinding(name, False, f"not compared: only one of the two is fitted at {apart}")
+    _refuse_unlike(backtest, champion)
+    theirs = champion.overall.brier
+    return _at_most(name, backtest.overall.brier, theirs + limits.brier, f"the champion has {theirs:.5f}")
+
+
+def _fitted_by_one(one: Backtest, other: Backtest) -> str:
+    """The measured days on which only one of the two could be fitted."""
+    days = {day for day, _ in one.skipped} ^ {day for day, _ in other.skipped}
+    return ", ".join(iso_day(day) for day in sorted(days))
 
 
 def _at_most(name: str, value: float, limit: float, detail: str) -> GateFinding:

@@ -268,14 +268,14 @@ def test_recalibration_mends_a_wrong_level():
 def test_recalibration_knows_only_what_was_over():
     """Other outcomes of an origin change no forecast whose origin lies less than the horizon later."""
     cells = list(simulated())
-    before = backtest(cells, fitted, measured=8)
+    before = backtest(cells, lambda seen: WRONG, measured=8)
     assert [origin.calibration for origin in before.origins[:2]] == [Calibration.identity()] * 2
     assert all(origin.calibration != Calibration.identity() for origin in before.origins[2:])
     changed = list(cells)
     changed[3] = replace(
         cells[3], silent=cells[3].customers, orders_ahead=np.zeros(len(cells[3])), rules={},
     )
-    after = backtest(changed, fitted, measured=8)
+    after = backtest(changed, lambda seen: WRONG, measured=8)
     same = [one.calibration == other.calibration for one, other in zip(before.origins, after.origins, strict=True)]
     assert same == [True] * 5 + [False] * 3  # the origin 60 days after the changed one is the first to know of it
     assert before.calibration != after.calibration
@@ -450,6 +450,22 @@ def test_back_tests_of_other_customers_are_not_compared():
         check(one, two)
     with pytest.raises(ModelError, match="cannot be compared"):
         choose(one, two, 100.0)
+
+
+def test_what_was_fitted_at_other_origins_is_not_compared_and_not_used():
+    """Where one of two models has no fit at an origin, training goes on: the refinement is off, the gate stops."""
+    def sometimes(cells):
+        if cells.origin == MONTHS[1]:
+            raise FitError(Failure.BOUNDARY, "MBG/CNBD-2", "a is left open", "wait")
+        return group_model(SHOP)
+
+    whole, part = (backtest(simulated()[:2], fit) for fit in (lambda cells: group_model(SHOP), sometimes))
+    for without, refined in ((whole, part), (part, whole)):
+        choice = choose(without, refined, 100.0)
+        assert not choice.on and choice.reason.endswith("only one of the two is fitted at 1971-03-07")
+        finding = {found.name: found for found in check(refined, without)}[CHAMPION]
+        assert not finding.ok and finding.detail == "not compared: only one of the two is fitted at 1971-03-07"
+    assert {found.name: found for found in check(part, part)}[CHAMPION].ok
 
 
 def test_a_refinement_must_gain_and_not_spoil():
