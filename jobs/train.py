@@ -52,10 +52,11 @@ def train(
     ]
     job.show(
         {"version": version, "gate": run.verdict, "champion": promote and passed, "fits": fits, "findings": findings,
-         "measures": run.everyone.main_measures()},
+         "measures": run.everyone.main_measures(), "notes": list(run.notes)},
         views.table(fits, f"version {version} of {place.name}, trained to {at}"),
         views.table(list(run.everyone.tables["decisions"]), "\ndecisions"),
         views.table(findings, f"\nthe gate: {run.verdict}"),
+        *(f"\n{note}" for note in run.notes),
         f"\n{_next(version, promote, passed, from_day or at)}",
     )
     return EXIT_OK if passed or not promote else EXIT_GATE
@@ -127,16 +128,20 @@ def models(
         if from_day is None:
             raise UsageError("--rollback needs --from DATE, the first snapshot date of the champion before")
         place.rollback(from_day, at=job.now)
+    versions = place.versions()
     rows = [
         {"version": one.version, "alias": ", ".join(one.aliases), "trained_to": one.trained_to,
          "champion_from": [term.from_day.isoformat() for term in one.terms], "gate": one.gate,
          **{name: round(one.measures[name], 4) for name in ("brier", "auc", "ece") if name in one.measures}}
-        for one in place.versions()
+        for one in versions
     ]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    job.show({"name": place.name, "versions": rows}, views.table(
-        [{name: row.get(name) for name in columns} for row in rows], f"{place.name}, {len(rows)} versions"
-    ))
+    noted = [{**row, "notes": list(one.notes)} for row, one in zip(rows, versions, strict=True)]
+    job.show(
+        {"name": place.name, "versions": noted},
+        views.table([{name: row.get(name) for name in columns} for row in rows], f"{place.name}, {len(rows)} versions"),
+        *(f"\nversion {one.version}: {note}" for one in versions for note in one.notes),
+    )
 
 
 def _check_from(from_day: date | None, trained_to: date) -> None:

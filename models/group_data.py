@@ -27,11 +27,12 @@ class Sums:
     """The cells of a group: in memory when they are few enough, else where they are, kept by Spark until `close`."""
 
     def __init__(self, histories: DataFrame, as_of: int):
-        self.as_of = as_of
+        self.histories, self.as_of = histories, as_of
         self.frame = reading.cells_at(histories, as_of).persist()
         self.kept = [self.frame]
         self.rows = self.frame.count()
         self.table = reading.collected(self.frame, "cells") if self.rows <= reading.MOST_CELLS else None
+        self._made: dict[Season, tuple[Margins, Reduction]] = {}
 
     def close(self) -> None:
         """Lets go of what Spark keeps."""
@@ -43,8 +44,13 @@ class Sums:
         """The cells in days; None when they are too many."""
         return None if self.table is None else self._in_memory(self.table, Season.none())
 
-    def on(self, season: Season, log_gaps: float | None) -> tuple[Margins, Reduction]:
-        """What a fit on a season's clock takes."""
+    def on(self, season: Season) -> tuple[Margins, Reduction]:
+        """What a fit on a season's clock takes, for any k; added up once."""
+        if season not in self._made:
+            self._made[season] = self._on(season, reading.log_gaps(self.histories, season))
+        return self._made[season]
+
+    def _on(self, season: Season, log_gaps: float) -> tuple[Margins, Reduction]:
         if self.table is not None:
             cells = self._in_memory(self.table, season)
             return Margins.of(cells, log_gaps), numpy_reduction(cells)

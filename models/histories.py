@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from models.errors import ModelError
 from models.labelled import LEAST_GAPS, OWN_GAPS, QUANTILE, Called, LabelledCells
+from models.season import Season
 
 if TYPE_CHECKING:
     from segment_lib.clock import Clock
@@ -94,20 +95,27 @@ def counts_by_day(histories: DataFrame) -> Counts:
     ))
 
 
-def log_gaps(histories: DataFrame, clock_of: Mapping[int, float] | None = None) -> float:
-    """The sum of ln(gap) over all gaps, in days, or on the clock that `clock_of` gives for each day."""
+def log_gaps(histories: DataFrame, season: Season | None = None) -> float:
+    """The sum of ln(gap) over all gaps, in days, or on the clock of a season."""
     pairs = histories.select(F.explode(F.transform(
         _after_first(F.col("days.day")),
         lambda day, place: F.struct(F.col("days")[place]["day"].alias("since"), day.alias("day")),
     )).alias("pair")).groupBy("pair.since", "pair.day").count()
-    if clock_of is None:
+    if season is None or season.is_flat:
         summed = pairs.agg(F.sum(F.col("count") * F.log((F.col("day") - F.col("since")).cast("double"))))
     else:
-        times = pairs.sparkSession.createDataFrame(list(clock_of.items()), "at int, time double")
-        start, end = (F.broadcast(times.toDF(name, f"time_{name}")) for name in ("since", "day"))
-        timed = pairs.join(start, "since").join(end, "day")
-        summed = timed.agg(F.sum(F.col("count") * F.log(F.col("time_day") - F.col("time_since"))))
+        begin, end = pairs.agg(F.min("since"), F.max("day")).collect()[0]
+        start, stop = (F.broadcast(clock_table(pairs.sparkSession, season, begin, end, name)) for name in ("since", "day"))
+        timed = pairs.join(start, "since").join(stop, "day")
+        summed = timed.agg(F.sum(F.col("count") * F.log(F.col("day_time") - F.col("since_time"))))
     return float(summed.collect()[0][0] or 0.0)
+
+
+def clock_table(spark: SparkSession, season: Season, first: int | None, last: int | None, name: str) -> DataFrame:
+    """(`name`, `name`_time): each day from the first to the last with its time on the clock; none without days."""
+    days = [] if first is None or last is None else list(range(first, last + 1))
+    rows = zip(days, season.clock(days).tolist(), strict=True)
+    return spark.createDataFrame(list(rows), f"{name} int, {name}_time double")
 
 
 def labelled_cells(histories: DataFrame, origins: Sequence[int], horizon: int) -> list[LabelledCells]:

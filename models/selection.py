@@ -10,22 +10,22 @@ from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Protocol
 
-import numpy as np
-from pyspark.sql import DataFrame
-
-from models import histories as reading
 from models.backtest import MEASURED, Backtest, backtest
 from models.calibration import Calibration
 from models.churn_model import GroupModel
 from models.days import date_of, number_of
-from models.errors import ModelError
+from models.cells import Margins
+from models.errors import FitError
 from models.gate import choose
-from models.group_data import Sums, Values
+from models.gamma_gamma import GammaGammaParameters
+from models.histories import Counts
 from models.labelled import LabelledCells
 from models.purchase_fit import PurchaseFit, choose_regularity, fit_cells, fit_purchases
+from models.purchase_likelihood import Reduction
 from models.purchase_process import MBG_NBD, PurchaseModel
-from models.season import LearntSeason, Season, learn_season, season_gain
+from models.season import Season, learn_season, season_gain
 
 #: Origins before the measured ones, from which the first calibration is learnt.
 _EARLIER = 12
@@ -51,18 +51,38 @@ class Chosen:
         """The lines that bring its probabilities to what came; the identity where it was not back-tested."""
         return Calibration.identity() if self.backtest is None else self.backtest.calibration
 
+    def with_decision(self, what: str, why: str) -> Chosen:
+        """The same, with why one refinement is on or off."""
+        return replace(self, decisions={**self.decisions, what: why})
+
+
+class Summed(Protocol):
+    """What a fit takes from the customers of a group; see `models.group_data.Sums`."""
+
+    as_of: int
+
+    def on(self, season: Season) -> tuple[Margins, Reduction]:
+        """The margins, with the sum of log gaps, and the reduction, both on the clock of a season."""
+
+
+class ValuesByDay(Protocol):
+    """The values of orders; see `models.group_data.Values`."""
+
+    def at(self, day: int) -> GammaGammaParameters | None:
+        """What was known at a day."""
+
 
 @dataclass(frozen=True)
 class Trials:
     """Back-tests of the kinds of process on the same labelled origins."""
 
     labelled: list[LabelledCells]
-    counts: reading.Counts
-    values: Values
+    counts: Counts
+    values: ValuesByDay
     level: float
 
     def of(self, model: PurchaseModel, *, seasonal: bool) -> Backtest:
-        """The process fitted anew at each origin, with the season that was known there; ModelError where none can be."""
+        """The process fitted anew at each origin, with the season that was known there; FitError where none can be."""
 
         def fit(cells: LabelledCells) -> GroupModel:
             season = self._season_at(cells) if seasonal else Season.none()
@@ -89,62 +109,78 @@ class Trials:
 class Selection:
     """The search for the process of a group, from the plain one on."""
 
-    histories: DataFrame
-    sums: Sums
+    sums: Summed
     trials: Trials
 
     def chosen(self) -> Chosen:
-        """The plain process, refined where that is worth it; FitError when not even k = 1 can be fitted."""
-        margins, reduction = self.sums.on(Season.none(), reading.log_gaps(self.histories))
-        regularity = choose_regularity(margins, reduction)
+        """The plain process, refined where that is worth it; FitError when not even k = 1 can be fitted.
+
+        First k is sought on the calendar, then the season is tried, then k again on its clock: buyers who are regular
+        there are not on the calendar. A refinement that cannot be fitted is off, and says why.
+        """
+        regularity = choose_regularity(*self.sums.on(Season.none()))
         plain = regularity.fits[0]
         learnt = learn_season(
             self.counts.orders_by_day, self.counts.customers_by_first_day, plain.parameters, self.sums.as_of
         )
         found = Chosen(
             plain, Season.none(), None,
-            {"season": learnt.reason or "off: not back-tested", "regularity": "k = 1"},
+            {"regularity": "k = 1", "season": learnt.reason or "off: not back-tested"},
         )
         try:
             found = replace(found, backtest=self.trials.of(MBG_NBD, seasonal=False))
-        except ModelError as error:
+        except FitError as error:
             return replace(found, untested=str(error))
-        if regularity.chosen is not plain:
-            found = self._with_regularity(found, regularity.chosen)
-        return found if learnt.reason else self._with_season(found, learnt)
+        found = self._with_regularity(found, regularity.chosen, "regularity")
+        if not learnt.reason:
+            found = self._with_season(found, learnt.season)
+        return found if found.season.is_flat else self._regular_on_clock(found)
 
     @property
-    def counts(self) -> reading.Counts:
+    def counts(self) -> Counts:
         """Orders and first orders by day."""
         return self.trials.counts
 
-    def _with_regularity(self, found: Chosen, regular: PurchaseFit) -> Chosen:
-        refined = self.trials.of(regular.parameters.model, seasonal=False)
-        choice = choose(found.backtest, refined, regular.log_likelihood - found.purchase.log_likelihood)
-        decisions = {**found.decisions, "regularity": f"k = {regular.parameters.model.k}: {choice.reason}"}
-        if not choice.on:
-            return replace(found, decisions=decisions)
-        return replace(found, purchase=regular, backtest=refined, decisions=decisions)
+    def _with_regularity(self, found: Chosen, regular: PurchaseFit, what: str) -> Chosen:
+        """What was found, or the k that is proposed for the same clock."""
+        if regular.parameters.model == found.purchase.parameters.model:
+            return found
+        gain = regular.log_likelihood - found.purchase.log_likelihood
+        return self._tried(found, what, f"k = {regular.parameters.model.k}: ", regular, found.season, gain)
 
-    def _with_season(self, found: Chosen, learnt: LearntSeason) -> Chosen:
-        on_clock, gain = self._on_clock(found.purchase, learnt)
-        refined = self.trials.of(found.purchase.parameters.model, seasonal=True)
-        choice = choose(found.backtest, refined, gain)
-        decisions = {**found.decisions, "season": choice.reason}
-        if not choice.on:
-            return replace(found, decisions=decisions)
-        return Chosen(on_clock, learnt.season, refined, decisions)
-
-    def _on_clock(self, fitted: PurchaseFit, learnt: LearntSeason) -> tuple[PurchaseFit, float]:
-        """The same process fitted on the season's clock, and what that gains."""
-        as_of = self.sums.as_of
-        days = np.arange(min(self.counts.customers_by_first_day), as_of + 1)
-        clock = dict(zip(days.tolist(), learnt.season.clock(days).tolist(), strict=True))
-        gaps = reading.log_gaps(self.histories, clock) if fitted.parameters.model.k > 1 else None
-        on_clock = fit_purchases(*self.sums.on(learnt.season, gaps), fitted.parameters.model)
-        return on_clock, season_gain(
-            on_clock.log_likelihood, fitted.log_likelihood, self.counts.orders_by_day, learnt.season, as_of
+    def _with_season(self, found: Chosen, season: Season) -> Chosen:
+        """The same process on the season's clock, where that gains."""
+        try:
+            on_clock = fit_purchases(*self.sums.on(season), found.purchase.parameters.model)
+        except FitError as error:
+            return found.with_decision("season", f"off: {error}")
+        gain = season_gain(
+            on_clock.log_likelihood, found.purchase.log_likelihood, self.counts.orders_by_day, season, self.sums.as_of
         )
+        return self._tried(found, "season", "", on_clock, season, gain)
+
+    def _regular_on_clock(self, found: Chosen) -> Chosen:
+        """k sought anew where the season is on."""
+        what = "regularity on the season's clock"
+        found = found.with_decision(what, f"k = {found.purchase.parameters.model.k}")
+        try:
+            proposed = choose_regularity(*self.sums.on(found.season)).chosen
+        except FitError as error:
+            return found.with_decision(what, f"off: {error}")
+        return self._with_regularity(found, proposed, what)
+
+    def _tried(
+        self, found: Chosen, what: str, label: str, purchase: PurchaseFit, season: Season, gain: float
+    ) -> Chosen:
+        """A refinement that gains `gain` in log-likelihood, if the back-test agrees; else what was found."""
+        try:
+            refined = self.trials.of(purchase.parameters.model, seasonal=not season.is_flat)
+        except FitError as error:
+            return found.with_decision(what, f"{label}off: {error}")
+        choice = choose(found.backtest, refined, gain)
+        if choice.on:
+            found = replace(found, purchase=purchase, season=season, backtest=refined)
+        return found.with_decision(what, label + choice.reason)
 
 
 def origins(customers_by_first_day: Mapping[int, float], as_of: int, horizon: int) -> list[int]:

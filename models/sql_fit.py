@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from models.cells import Margins
 from models.gamma_gamma import ValueMargins, ValueReduction, ValueTerms, value_terms
+from models.histories import clock_table
 from models.purchase_likelihood import CellTerms, Reduction, cell_terms
 from models.purchase_process import PurchaseParameters
 from models.season import Season
@@ -31,15 +32,10 @@ def timed(cells: DataFrame, season: Season, as_of: int) -> DataFrame:
             (F.lit(float(as_of)) - number["first"]).alias("age"), number["customers"].alias("customers"),
         )
     begin = cells.agg(F.min("first")).collect()[0][0]
-    days = np.arange(as_of if begin is None else begin, as_of + 1)
-    times = season.clock(days)
-    table = cells.sparkSession.createDataFrame(
-        [(int(day), float(time)) for day, time in zip(days, times, strict=True)], "day int, time double"
-    )
-    start, end = (F.broadcast(table.toDF(name, f"{name}_time")) for name in ("first", "last"))
+    start, end = (F.broadcast(clock_table(cells.sparkSession, season, begin, as_of, name)) for name in ("first", "last"))
     return cells.join(start, "first").join(end, "last").select(
         number["x"].alias("x"), (F.col("last_time") - F.col("first_time")).alias("t_x"),
-        (F.lit(float(times[-1])) - F.col("first_time")).alias("age"), number["customers"].alias("customers"),
+        (F.lit(float(season.clock([as_of])[0])) - F.col("first_time")).alias("age"), number["customers"].alias("customers"),
     )
 
 

@@ -70,7 +70,9 @@ class Tracking:
         with self._asked("the training run could not be recorded", create=True) as client:
             experiment = self._experiment(client)
             params = run.all_params()
-            with self._run(client, experiment, f"{params['process']} to {run.trained_to}", {}) as parent:
+            # The description that MLflow shows of a run; longer ones it cuts.
+            notes = {"mlflow.note.content": "\n\n".join(run.notes)} if run.notes else {}
+            with self._run(client, experiment, f"{params['process']} to {run.trained_to}", notes) as parent:
                 _log(client, parent, run, run.everyone, params, run.files())
                 for group, own in sorted(run.groups.items()):
                     nested = {"mlflow.parentRunId": parent, "group": group}

@@ -44,13 +44,22 @@ _log = logs.logger("training")
 NOT_TESTED = "back-test"
 
 
+#: What to do where a fit has no answer: everybody's model is needed, a group's is not.
+_FOR_EVERYBODY = (
+    "train on more customers or a longer past, and leave subscriptions, bots and bulk buyers out of the orders (see the "
+    "limits in docs/models.md). Until then the nights keep the champion that there is, and RFM needs no model"
+)
+_FOR_A_GROUP = "leave it to everybody's model, which serves every group without one of its own"
+
+
 @dataclass(frozen=True)
 class Past:
-    """What is trained on: staged histories up to the end of a day, and how to look at them."""
+    """What is trained on: staged histories up to the end of a day, of everybody or of one group, and how to look at them."""
 
     histories: DataFrame
     trained_to: date
     section: ModelsSection
+    group: str | None = None
 
     @property
     def as_of(self) -> int:
@@ -59,7 +68,13 @@ class Past:
 
     def of(self, group: str | None) -> Past:
         """The same for one group."""
-        return replace(self, histories=reading.of_group(self.histories, group))
+        return replace(self, histories=reading.of_group(self.histories, group), group=group)
+
+    def failed(self, error: FitError) -> FitError:
+        """The error of a fit, told of these customers."""
+        if self.group is None:
+            return error.of("everybody", _FOR_EVERYBODY)
+        return error.of(f"group {self.group}", _FOR_A_GROUP)
 
 
 @dataclass(frozen=True)
@@ -107,11 +122,13 @@ def train(
 ) -> TrainingRun:
     """Fits everybody and every group that is large enough; raises FitError when not even everybody can be fitted.
 
-    `champion` is measured on the same origins, for the gate.
+    `champion` is measured on the same origins, for the gate. A group that cannot be fitted, or that the gate stops, is
+    served by everybody's model, and the run says why.
     """
     progress("everybody")
     everyone = fit_group(past, None if champion is None else champion.everyone)
     groups: dict[str, Fitted] = {}
+    fallbacks: dict[str, str] = {}
     sizes = reading.group_sizes(past.histories) if past.section.group else {}
     for name, size in sorted(sizes.items()):
         if size < past.section.min_group_customers:
@@ -120,13 +137,15 @@ def train(
         try:
             fitted = fit_group(past.of(name), None if champion is None else champion.of(name))
         except FitError as error:
-            _log.warning("group %s: everybody's model serves it: %s", name, error)
+            fallbacks[name] = f"{error.failure}: {error.why}"
             continue
-        failed = [finding.name for finding in fitted.findings if not finding.ok]
+        failed = [f"{finding.name} ({finding.detail})" for finding in fitted.findings if not finding.ok]
         if failed:
-            _log.warning("group %s: everybody's model serves it: the gate finds %s", name, ", ".join(failed))
+            fallbacks[name] = f"the gate stops its own: {'; '.join(failed)}"
         else:
             groups[name] = fitted
+    for name, why in fallbacks.items():
+        _log.warning("group %s: everybody's model serves it: %s", name, why)
     section = past.section
     return TrainingRun(
         ChurnModel(
@@ -137,12 +156,12 @@ def train(
             "group": section.group, "at_risk": section.at_risk, "lost": section.lost, "floor_days": section.floor_days,
             "backtest_customers": section.backtest_customers,
         },
-        {name: one.run for name, one in groups.items()}, everyone.findings,
+        {name: one.run for name, one in groups.items()}, everyone.findings, fallbacks,
     )
 
 
 def fit_group(past: Past, champion: GroupModel | None = None) -> Fitted:
-    """The model of one group, with its back-test and what the gate says."""
+    """The model of one group, with its back-test and what the gate says; FitError, which names it, without an answer."""
     began = time.perf_counter()
     section, as_of = past.section, past.as_of
     counts = reading.counts_by_day(past.histories)
@@ -152,7 +171,10 @@ def fit_group(past: Past, champion: GroupModel | None = None) -> Fitted:
     labelled = reading.labelled_cells(tested, days, section.horizon_days) if days else []
     trials = Trials(labelled, counts, Values(tested, days or [as_of]), section.lost)
     with closing(Sums(past.histories, as_of)) as sums:
-        chosen = Selection(past.histories, sums, trials).chosen()
+        try:
+            chosen = Selection(sums, trials).chosen()
+        except FitError as error:
+            raise past.failed(error) from None
     model = GroupModel(
         chosen.purchase.parameters, None if values.fit is None else values.fit.parameters, chosen.season,
         chosen.calibration, int(chosen.purchase.customers),

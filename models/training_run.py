@@ -36,6 +36,10 @@ Rows = Sequence[Mapping[str, Plain]]
 
 #: The file that holds the whole model; all else is for people.
 MODEL_FILE = "model.json"
+#: The groups that everybody's model serves, with the reason, where there are any.
+FALLBACKS_FILE = "fallbacks.csv"
+#: Notes that a run and a version carry themselves.
+_NOTES = 20
 #: What the native model answers, see `models.native_model`.
 NATIVE_OUTPUTS = ("p_alive", "p_no_order", "p_no_order_calibrated", "expected_orders", "cycle")
 #: Columns that name customers.
@@ -171,6 +175,7 @@ class TrainingRun:
 
     `at`: when it was trained, with a time zone. `data_versions`: table -> version of it that was read. `params`: what
     conf and the command said. `code_version`: of this package. `gate`: what the gate found; none means not yet asked.
+    `fallbacks`: group -> why everybody's model serves it, of the groups that were large enough for one of their own.
     """
 
     model: ChurnModel
@@ -182,6 +187,7 @@ class TrainingRun:
     params: Mapping[str, Plain] = field(default_factory=dict)
     groups: Mapping[str, GroupRun] = field(default_factory=dict)
     gate: tuple[GateFinding, ...] = ()
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
@@ -205,6 +211,13 @@ class TrainingRun:
         failed = [finding.name for finding in self.gate if not finding.ok]
         return f"failed: {', '.join(failed)}" if failed else "passed"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever looks at the run should know: which groups everybody's model serves, and why; the first twenty."""
+        told = [f"group {name} is served by everybody's model: {why}" for name, why in sorted(self.fallbacks.items())]
+        more = [f"{len(told) - _NOTES} more groups are: see {FALLBACKS_FILE}"] if len(told) > _NOTES else []
+        return (*told[:_NOTES], *more)
+
     def all_params(self) -> dict[str, str]:
         """Everything that the training was told, as text."""
         purchase = self.model.everyone.purchase.model
@@ -222,14 +235,17 @@ class TrainingRun:
             "trained_to": self.trained_to.isoformat(), "trained_at": instant(self.at),
             "horizon_days": str(self.model.horizon_days), "gate": self.verdict, "code_version": self.code_version,
             "measures": json.dumps(self.everyone.main_measures(), sort_keys=True),
+            "notes": json.dumps(self.notes, ensure_ascii=False),
         }
 
     def files(self) -> dict[str, bytes]:
         """What is kept for the model as a whole: the model, the gate's findings, and everyone's tables and pictures."""
+        fallbacks = [{"group": name, "why": why} for name, why in sorted(self.fallbacks.items())]
         gate = [{"rule": finding.name, "ok": finding.ok, "detail": finding.detail} for finding in self.gate]
         return {
             MODEL_FILE: self.model.to_json().encode(),
             **({"gate.csv": _csv(gate)} if gate else {}),
+            **({FALLBACKS_FILE: _csv(fallbacks)} if fallbacks else {}),
             **group_files(self.model.everyone, self.everyone),
         }
 

@@ -31,7 +31,8 @@ class Term:
 class Version:
     """A registered version in a list; `measures` are those of all customers over all origins of its back-test.
 
-    `gate`: passed, failed and which rules, or not asked. `checksum`: of the model's JSON.
+    `gate`: passed, failed and which rules, or not asked. `checksum`: of the model's JSON. `notes`: which groups everybody's
+    model serves, and why; none in a version of before there were notes.
     """
 
     version: int
@@ -45,6 +46,7 @@ class Version:
     run_id: str
     code_version: str
     checksum: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, version: int, aliases: Sequence[str], tags: Mapping[str, str], run_id: str) -> Version:
@@ -57,7 +59,7 @@ class Version:
             version, tuple(sorted(aliases)), tuple(sorted(terms)), date.fromisoformat(tags["trained_to"]),
             datetime.fromisoformat(tags["trained_at"]), int(tags["horizon_days"]), tags["gate"],
             {name: float(value) for name, value in json.loads(tags["measures"]).items()}, run_id,
-            tags["code_version"], tags["checksum"],
+            tags["code_version"], tags["checksum"], tuple(str(note) for note in json.loads(tags.get("notes", "[]"))),
         )
 
 

@@ -104,11 +104,11 @@ def test_counts_by_day_and_gaps(read, drawn):
         assert found == {int(day): float(count) for day, count in zip(*np.unique(expected, return_counts=True), strict=True)}
     gaps = np.diff(days[:, 1])[~first[1:]]
     assert histories.log_gaps(read) == pytest.approx(float(np.log(gaps).sum()), rel=1e-12)
+    assert histories.log_gaps(read, Season.none()) == histories.log_gaps(read)
     season = Season.of([1] * 11 + [3])
-    numbers = np.arange(days[:, 1].min(), days[:, 1].max() + 1)
-    clock = {int(day): float(time) for day, time in zip(numbers, season.clock(numbers), strict=True)}
     on_clock = np.diff(season.clock(days[:, 1].astype(int)))[~first[1:]]
-    assert histories.log_gaps(read, clock) == pytest.approx(float(np.log(on_clock).sum()), rel=1e-12)
+    assert histories.log_gaps(read, season) == pytest.approx(float(np.log(on_clock).sum()), rel=1e-12)
+    assert histories.log_gaps(read.limit(0)) == histories.log_gaps(read.limit(0), season) == 0.0
 
 
 @pytest.mark.parametrize("model", [MBG_NBD, mbg_cnbd(2)], ids=["k=1", "k=2"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,14 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.backtest import Backtest, backtest
-from models.calibration import Calibration
-from models.churn_model import GroupModel
+from benchmarks.seasonal import ORIGINS, SUMMER, Shop, three_clocks
+from benchmarks.seasonal import PROCESS as SHOP
 from models.errors import ModelError
 from models.expected_orders import expected_orders
 from models.gate import choose
-from models.labelled import LabelledCells, label_orders
-from models.purchase_fit import fit_cells
 from models.purchase_process import MBG_NBD, PurchaseParameters, mbg_cnbd
 from models.season import MONTH_DAYS, Season, learn_season, season_gain
 from models.simulate import simulate_orders
@@ -26,12 +22,6 @@ from models.simulate import simulate_orders
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 EPOCH = date(1970, 1, 1)
-SHOP = PurchaseParameters(MBG_NBD, 0.9, 30.0, 0.6, 2.4)
-#: Summer business with three quarters up and down, and a Christmas that is three times the winter around it.
-YEAR = [1 + 0.75 * math.cos(2 * math.pi * (month - 6) / 12) for month in range(12)]
-SUMMER = Season.of([*YEAR[:11], YEAR[11] + 2.0])
-ORIGINS = (date(2022, 6, 30), date(2022, 10, 31), date(2022, 12, 31))
-HORIZON = 90
 
 
 def number(day: date) -> int:
@@ -183,53 +173,6 @@ def test_the_gain_counts_the_speed_of_the_clock_at_each_order():
 # --- a shop with a season ---------------------------------------------------------------------------------------------
 
 
-class Shop:
-    """Simulated customers of four years, on the clock of a season, with what learning takes."""
-
-    def __init__(self, season: Season, customers: int, seed: int):
-        dice = np.random.default_rng(seed)
-        first = dice.integers(number(date(2019, 1, 1)), number(date(2022, 12, 1)), customers)
-        self.customer, self.day = simulate_orders(SHOP, first, number(date(2023, 4, 30)), season=season, seed=seed)
-        new = np.concatenate([[True], self.customer[1:] != self.customer[:-1]])
-        self.first_days, self.orders = (dict(Counter(self.day[rows].tolist())) for rows in (new, ~new))
-
-    def label(self) -> list[LabelledCells]:
-        return label_orders(
-            self.customer, self.day, np.ones(len(self.day)), [number(day) for day in ORIGINS], HORIZON
-        )
-
-    def learn(self, cells: LabelledCells):
-        """(the season learnt, the fit on its clock, the gain on the calendar fit)."""
-        calendar = fit_cells(cells.cells())
-        season = learn_season(self.orders, self.first_days, calendar.parameters, cells.origin).season
-        clock = fit_cells(cells.cells(season))
-        gain = season_gain(clock.log_likelihood, calendar.log_likelihood, self.orders, season, cells.origin)
-        return season, clock, gain
-
-
-def model(parameters: PurchaseParameters, season: Season) -> GroupModel:
-    return GroupModel(parameters, None, season, Calibration.identity(), 1)
-
-
-def three_clocks(shop: Shop) -> tuple[list[Backtest], list[tuple[Season, float]]]:
-    """Back-tests on the calendar, the learnt clock and the true one; and the (season, gain) learnt at each origin."""
-    learnings = []
-
-    def calendar(cells):
-        return model(fit_cells(cells.cells()).parameters, Season.none())
-
-    def learnt(cells):
-        season, clock, gain = shop.learn(cells)
-        learnings.append((season, gain))
-        return model(clock.parameters, season)
-
-    def true(cells):
-        return model(fit_cells(cells.cells(SUMMER)).parameters, SUMMER)
-
-    cells = shop.label()
-    return [backtest(cells, fit) for fit in (calendar, learnt, true)], learnings
-
-
 def test_the_learnt_clock_closes_the_gap_to_the_true_one():
     """At each of three origins at least 80 % of the Brier score that the calendar loses, and a true level."""
     runs, learnings = three_clocks(Shop(SUMMER, 20_000, seed=4))
@@ -267,16 +210,3 @@ def test_simulated_orders_follow_the_clock():
     ))
     with pytest.raises(ModelError, match="first_days are a list of days up to last_day"):
         simulate_orders(SHOP, [10, 20], 15, seed=1)
-
-
-if __name__ == "__main__":
-    runs, _ = three_clocks(Shop(SUMMER, 60_000, seed=4))
-    print("| origin | silent | mean P: calendar | learnt | true | Brier: calendar | learnt | true | closed |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for place, day in enumerate(ORIGINS):
-        at = [run.measures(raw=True, origin=place) for run in runs]
-        closed = (at[0].brier - at[1].brier) / (at[0].brier - at[2].brier)
-        numbers = [at[0].actual, *(one.probability for one in at), *(one.brier for one in at)]
-        print(f"| {day} | {' | '.join(f'{one:.4f}' for one in numbers)} | {closed:.1%} |")
-    flat = [shop.learn(shop.label()[-1])[2] for shop in (Shop(Season.none(), 8_000, seed) for seed in (1, 2, 3, 6))]
-    print(f"\nGains of four shops without a season: {', '.join(f'{gain:.1f}' for gain in flat)}")

@@ -31,16 +31,25 @@ models: {horizon_days: 60, group: country, min_group_customers: 500}
 LOST = "where: {score: churn.status, is: lost}\n"
 
 
+#: About an order a year, and nobody ever leaves: no chance of leaving explains the silence of anybody.
+STEADY = PurchaseParameters(MBG_NBD, 20.0, 20.0 * 365, 1e-6, 10.0)
+
+
 @pytest.fixture(scope="module")
 def project(spark, tmp_path_factory):
     """Two years and more of 2,400 customers of two countries who buy at different paces, and a few of a third."""
-    folder = tmp_path_factory.mktemp("trained")
+    shops = (("DE", TRUE["DE"], 1200), ("AT", TRUE["AT"], 1200), ("CH", TRUE["AT"], 50))
+    return filled(spark, tmp_path_factory.mktemp("trained"), shops)
+
+
+def filled(spark, folder, shops):
+    """A project in a folder, with the orders of simulated customers: (country, process, how many) for each part."""
     (folder / "conf/segments").mkdir(parents=True)
     (folder / "conf/base.yaml").write_text(CONF, encoding="utf-8")
     (folder / "conf/segments/lost.yaml").write_text(LOST, encoding="utf-8")
     (folder / "conf/segments/best.yaml").write_text("where: {score: rfm.group, is: champions}\n", encoding="utf-8")
     last, dice, rows, people = (DAY - EPOCH).days, np.random.default_rng(5), [], []
-    for country, parameters, size in (("DE", TRUE["DE"], 1200), ("AT", TRUE["AT"], 1200), ("CH", TRUE["AT"], 50)):
+    for country, parameters, size in shops:
         customers, days = simulate_orders(parameters, dice.integers(last - 850, last - 30, size), last, seed=size + len(people))
         for customer, day in zip(customers.tolist(), days.tolist(), strict=True):
             at = datetime(1970, 1, 1, 12, tzinfo=UTC) + timedelta(days=int(day))
@@ -110,6 +119,41 @@ def test_a_gate_that_fails_keeps_the_champion(project, monkeypatch):
 def test_too_little_is_refused_by_name(project, monkeypatch):
     monkeypatch.chdir(project)
     assert "there are no customers" in seglake("train", "--as-of", "2023-10-01", "--json", code=EXIT_FAILED)
+
+
+def test_a_group_without_an_answer_is_served_by_everybody_s_model_and_the_run_says_so(spark, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.chdir(filled(spark, tmp_path, (("DE", TRUE["DE"], 900), ("FR", STEADY, 600))))
+    trained = result("train", "--as-of", DAY)
+    assert {row["group"] for row in trained["fits"]} == {"everybody", "DE"}
+    (note,) = trained["notes"]
+    assert note.startswith("group FR is served by everybody's model: boundary: ")
+    assert "nobody seems to leave" in note or "no heterogeneity of dropout" in note
+    (listed,) = result("models")["versions"]
+    assert listed["notes"] == [note]
+    page = " ".join(invoked("models").stdout.split())
+    assert f"version 1: {note}" in page
+
+    mlflow = MlflowClient(tracking_uri="sqlite:///lake/shop/models/mlflow.db")
+    version = mlflow.get_model_version("shop.churn", "1")
+    recorded = mlflow.get_run(version.run_id)
+    assert recorded.data.tags["mlflow.note.content"] == note
+    (kept,) = tmp_path.glob(f"lake/shop/models/mlflow-artifacts/*/{version.run_id}/artifacts/fallbacks.csv")
+    assert kept.read_text(encoding="utf-8").startswith("group,why\nFR,\"boundary: ")
+
+    said = seglake("backtest", "--as-of", DAY, "--group", "FR", "--json", code=EXIT_FAILED)
+    assert "group FR: MBG/NBD fitted to 600 customers" in said and "leave it to everybody's model" in said
+
+
+def test_the_only_group_without_an_answer_is_a_clear_failure(spark, tmp_path, monkeypatch):
+    """It names who it is about, what is open, and what to do; nothing is recorded, and the night goes on without."""
+    monkeypatch.chdir(filled(spark, tmp_path, [("FR", STEADY, 600)]))
+    said = seglake("train", "--as-of", DAY, "--json", code=EXIT_FAILED)
+    assert "everybody: MBG/NBD fitted to 600 customers" in said
+    assert "nobody seems to leave" in said or "no heterogeneity of dropout" in said
+    assert "What to do: train on more customers or a longer past" in said and "Traceback" not in said
+    assert result("models")["versions"] == []
 
 
 def test_origins_are_month_ends_with_history_and_a_complete_horizon():
