@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import ceil
@@ -186,6 +187,38 @@ def test_without_season_and_regularity_cutoffs_need_no_days(spark, tmp_path, bou
         assert found[name]["churn_cutoff_days"] == cutoff(PLAIN, first, last, x, 0.8, 30)
         wait = float(median_wait(PLAIN.purchase, x, last - first, (DAY - EPOCH).days - first))
         assert float(found[name]["next_order_days"]) == pytest.approx(wait, abs=2e-8, rel=1e-9)
+
+
+def test_python_makes_the_table_of_cutoffs_alone_and_no_window_sees_everybody(spark, event_log, tmp_path, bought):
+    """In Spark's own log of a night: what comes from Python workers are keys, not customers, and nothing is ranked."""
+    settings = shop_settings(tmp_path / "lake")
+    crowd = {f"c{int(name[1:]) + 60 * copy}": days for name, days in bought.items() for copy in range(10)}
+    fill(Lake(spark, settings), crowd)
+    offset = event_log().stat().st_size
+    done = run(spark, settings, DAY, champion=ChurnModel(DAY, 90, PLAIN))
+    assert len(stored(spark, settings, done.run_id)) == len(crowd) == 600
+    nodes, outputs, given = set(), set(), 0
+    with event_log().open("rb") as lines:
+        lines.seek(offset)
+        for event in map(json.loads, lines):
+            for node in walked(event.get("sparkPlanInfo")):
+                nodes.add(node["nodeName"])
+                if node["nodeName"] == "MapInPandas":
+                    outputs |= {one["accumulatorId"] for one in node["metrics"] if one["name"] == "number of output rows"}
+            if event["Event"] == "SparkListenerTaskEnd":
+                given += sum(int(one["Update"]) for one in event["Task Info"]["Accumulables"] if one["ID"] in outputs)
+    assert {name for name in nodes if "Pandas" in name or "Python" in name or "Arrow" in name} == {"MapInPandas"}
+    keys = {(len(days), (days[-1][0] - days[0][0]).days) for days in bought.values()}
+    assert len(keys) <= given <= 2 * len(keys) < len(crowd)
+    assert "HashAggregate" in nodes and not {name for name in nodes if "Window" in name}
+
+
+def walked(plan: dict | None):
+    """A plan in the event log and all its parts."""
+    if plan is not None:
+        yield plan
+        for child in plan.get("children", ()):
+            yield from walked(child)
 
 
 def test_without_a_champion_segments_wait_or_keep_the_last_scores(spark, tmp_path, bought):
