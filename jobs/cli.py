@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from jobs import backfill, definitions, demo, generate, importing, ingest, preview, project, ready, run, show, sql, train, why
+from jobs import (
+    backfill, compare, definitions, demo, generate, importing, ingest, preview, project, ready, run, show, sql, train, why,
+)
 from jobs.runner import command
 
 HELP = """Customer segmentation as a nightly batch job on a data lake.
@@ -22,7 +24,7 @@ COMMANDS = {
     ),
     "Run": (run.run, backfill.backfill),
     "Train models": (train.train, train.backtest, train.models),
-    "Look at what came out": (show.segments, show.members, why.why, sql.sql, show.runs),
+    "Look at what came out": (show.segments, show.members, compare.compare, why.why, sql.sql, show.runs),
     "Help": (project.doctor, demo.demo),
 }
 

@@ -26,6 +26,7 @@ from segment_lib.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from segment_lib.compare import Comparison
     from segment_lib.definition import Segment
     from segment_lib.preview import Preview
     from segment_lib.runs import History
@@ -127,12 +128,21 @@ class Tenant:
     def metrics(
         self, segment: str | None = None, since: date | None = None, until: date | None = None
     ) -> DataFrame:
-        """Sizes, growth, orders and revenue by date and segment; `_all` is everyone evaluated.
+        """The figures of docs/metrics.md by date and segment; `_all` is everyone evaluated, `_lost` the lost among them.
 
         Dates from `since` to `until`, both included.
         """
         lake, history = self._open()
         return _counting(lake, history, "segment_metrics", segment, since, until)
+
+    def compare(self, *segments: str, date: date | None = None) -> Comparison:
+        """Two to five segments on a published date, by default the last: figures side by side, and exact overlaps.
+
+        ``_all`` is everyone evaluated. Shows as two tables in a notebook.
+        """
+        from segment_lib.compare import compare
+
+        return compare(*self._open(), segments, date)
 
     def profiles(self, date: date | None = None) -> DataFrame:
         """The scores of a published date, by default the last: a row for each customer who ever ordered.

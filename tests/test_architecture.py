@@ -48,6 +48,7 @@ TO_DRIVER = {
         "timed": "one row", "sql_margins": "a row a number of orders or an age",
         "sql_value_margins": "a row a number of orders", "_summed": "one row",
     },
+    "segment_lib/compare.py": {"_regions": "at most 31 rows"},
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
     "segment_lib/ingest.py": {
         "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",

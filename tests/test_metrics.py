@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -99,3 +100,36 @@ def test_a_figure_or_segment_that_is_not_there_is_named(spark, night):
         tenant.sql("_all", DAY, "net_revenu")
     with pytest.raises(UsageError, match="no segment 'top_spender' .*'top_spenders'"):
         tenant.sql("top_spender", DAY, "customers")
+
+
+def test_five_segments_compared_have_exact_overlaps(spark, night):
+    lake, _ = night
+    tenant = Tenant(spark, lake.settings)
+    names = ("one_time_shoppers", "vip", "lost_customers", "discount_lovers", "_all")
+    found = tenant.compare(*names, date=DAY)
+    regions = Counter()
+    for row in segments_of_each(tenant):
+        regions[tuple(name for name in names if name == "_all" or name in row)] += 1
+    everyone = metrics.of_run(lake, read_history(lake), read_history(lake).winner(DAY))["_all"].customers
+    regions[("_all",)] = everyone - sum(count for inside, count in regions.items() if len(inside) > 1)
+    assert {region.inside: region.customers for region in found.regions} == regions
+    assert [region.customers for region in found.regions] == sorted(regions.values(), reverse=True)
+    assert found.shared("vip") == next(one.values[1] for one in found.figures if one.figure.name == "customers")
+    assert found.shared("vip", "_all") == found.shared("vip") and found.shared("vip", "one_time_shoppers") == 0
+    revenue = next(row for row in found.rows() if row["figure"] == "net_revenue")
+    assert revenue["vip - one_time_shoppers"] == revenue["vip"] - revenue["one_time_shoppers"]
+    assert revenue["unit"] == lake.settings.currency
+    assert "<th>vip</th>" in found._repr_html_()
+
+
+def segments_of_each(tenant: Tenant) -> list[set[str]]:
+    return [{one.id for one in row.segments} for row in tenant.customers(date=DAY).collect()]
+
+
+@pytest.mark.parametrize(("names", "said"), [
+    (["vip"], "2 to 5"), (["vip", "vip"], "2 to 5"), (["vip", "vop"], "no segment 'vop'.*vip"),
+    (["vip", "one_time_shoppers", "lost_customers", "discount_lovers", "bulk_shoppers", "_all"], "2 to 5"),
+])
+def test_what_cannot_be_compared_is_refused(spark, night, names, said):
+    with pytest.raises(UsageError, match=said):
+        Tenant(spark, night[0].settings).compare(*names)
