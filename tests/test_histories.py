@@ -8,14 +8,15 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from cdnow_sample import cdnow_sample
 
 from models import histories
 from models.cells import Cells, Margins
 from models.days import number_of
 from models.gamma_gamma import ValueCells, fit_value_cells, fit_values
 from models.labelled import OWN_GAPS, label_orders
-from models.purchase_fit import fit_cells, fit_purchases
-from models.purchase_process import MBG_NBD, PurchaseParameters, mbg_cnbd
+from models.purchase_fit import default_starts, fit_cells, fit_purchases
+from models.purchase_process import BG_NBD, MBG_NBD, PurchaseParameters, mbg_cnbd
 from models.season import Season
 from models.simulate import simulate_purchases
 from models.sql_fit import sql_margins, sql_reduction, sql_value_margins, sql_value_reduction, timed
@@ -132,6 +133,20 @@ def test_the_fit_in_sql_is_the_fit_in_memory(spark, model, season):
     assert outside.parameters.values == pytest.approx(inside.parameters.values, rel=1e-6)
     assert outside.log_likelihood == pytest.approx(inside.log_likelihood, abs=1e-6)
     cells.unpersist()
+
+
+@pytest.mark.parametrize("model", [BG_NBD, MBG_NBD], ids=["BG", "MBG"])
+def test_the_fit_in_sql_of_cdnow_is_the_fit_in_memory(spark, model):
+    sample = cdnow_sample()
+    cells = Cells.of(sample.x, sample.t_x, sample.age)
+    rows = [tuple(map(float, row)) for row in zip(cells.x, cells.t_x, cells.age, cells.count, strict=True)]
+    frame = spark.createDataFrame(rows, "x double, t_x double, age double, customers double").persist()
+    margins = sql_margins(frame)
+    outside = fit_purchases(margins, sql_reduction(frame), model, starts=default_starts(margins, model)[:1])
+    inside = fit_cells(cells, model)
+    assert outside.parameters.values == pytest.approx(inside.parameters.values, rel=1e-6)
+    assert outside.log_likelihood == pytest.approx(inside.log_likelihood, abs=1e-6)
+    frame.unpersist()
 
 
 def test_values_in_bins_and_their_fit_in_sql(spark, read, drawn):

@@ -163,6 +163,24 @@ def test_a_run_holds_params_metrics_and_files_and_each_group_has_a_run_inside_it
     assert german.read_text().splitlines()[12] == f"12,{WINTER.factors[11]}"
 
 
+def test_groups_that_everybody_s_model_serves_are_noted(tracking, run, folder):
+    """In the run's description, on the version, and all of them in a file."""
+    tracking.record(run)
+    several = replace(run, fallbacks={f"g{number:02}": "boundary: a is left open" for number in range(23)})
+    tracking.record(several)
+    noted, plain = tracking.versions()
+    assert plain.notes == () and noted.notes == several.notes and len(noted.notes) == 21
+    assert noted.notes[0] == "group g00 is served by everybody's model: boundary: a is left open"
+    assert noted.notes[20] == "3 more groups are: see fallbacks.csv"
+    mlflow = client(tracking)
+    assert mlflow.get_run(noted.run_id).data.tags["mlflow.note.content"] == "\n\n".join(several.notes)
+    assert "mlflow.note.content" not in mlflow.get_run(plain.run_id).data.tags
+    kept = folder / "mlflow-artifacts" / "churn" / noted.run_id / "artifacts" / "fallbacks.csv"
+    assert kept.read_text().splitlines()[::23] == ["group,why", "g22,boundary: a is left open"]
+    mlflow.delete_model_version_tag(tracking.name, str(noted.version), "notes")  # as in a version of before there were any
+    assert tracking.versions()[0].notes == ()
+
+
 def test_a_recording_that_fails_leaves_failed_runs_and_no_version(tracking, run, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
