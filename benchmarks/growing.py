@@ -1,4 +1,4 @@
-"""A shop of mixed buyers while it fills up: what recalibration learns from its first years, and what the gate makes of it.
+"""A shop of mixed buyers while it fills up: what recalibration learns from its first years, and what the gate says.
 
     python -m benchmarks.growing          # two minutes
 
@@ -36,7 +36,9 @@ QUARTERLY = PurchaseParameters(MBG_NBD, r=3, alpha=3 * 91, a=1, b=9)
 YEARLY = PurchaseParameters(mbg_cnbd(6), r=4, alpha=4 * 365 / 6, a=1, b=6)
 
 
-def labelled(years: int, horizon: int, *, customers: int = 2000, yearly: bool = True, seed: int = 7) -> list[LabelledCells]:
+def labelled(
+    years: int, horizon: int, *, customers: int = 2000, yearly: bool = True, seed: int = 7
+) -> list[LabelledCells]:
     """The origins of a shop that is so many years old; `customers` of each kind."""
     end, begin = number_of(AS_OF), number_of(date(AS_OF.year - years, 11, 1))
     dice = np.random.default_rng(seed)
@@ -64,7 +66,7 @@ def level(run: Backtest) -> float:
 
 
 def main() -> None:
-    """Prints a row for each shop, age and horizon: the worst level and error, and the mean Brier score, of three draws."""
+    """Prints a row for each shop, age and horizon: of three draws the worst level and error, and the mean Brier score."""
     print("| shop | years | days ahead | level: raw | lines from all | best way | error | Brier: raw | all | best way "
           "| level and error pass |\n|---|---|---|---|---|---|---|---|---|---|---|")
     for yearly, years, horizon in (

@@ -1,4 +1,4 @@
-"""A simulated shop with a strong year, its customers forecast on the calendar, on the learnt clock and on the true one."""
+"""A simulated shop with a strong year: its customers forecast on the calendar, the learnt clock and the true one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Shop:
     def __init__(self, season: Season, customers: int, seed: int):
         dice = np.random.default_rng(seed)
         first = dice.integers(number_of(date(2019, 1, 1)), number_of(date(2022, 12, 1)), customers)
-        self.customer, self.day = simulate_orders(PROCESS, first, number_of(date(2023, 4, 30)), season=season, seed=seed)
+        last = number_of(date(2023, 4, 30))
+        self.customer, self.day = simulate_orders(PROCESS, first, last, season=season, seed=seed)
         new = np.concatenate([[True], self.customer[1:] != self.customer[:-1]])
         self.first_days, self.orders = (dict(Counter(self.day[rows].tolist())) for rows in (new, ~new))
 

@@ -87,7 +87,8 @@ class Totals:
 class MeasuredOrigin:
     """One origin: the lines that its probabilities went through, and sums by stratum, in the order of `STRATA`.
 
-    way: how the lines were learnt, see `models.recalibration`. rules: name -> (called, called and silent) by stratum, for the rules that the cells brought.
+    way: how the lines were learnt, see `models.recalibration`. rules: name -> (called, called and silent) by stratum, for
+    the rules that the cells brought.
     """
 
     day: int
@@ -246,8 +247,8 @@ class Backtest:
                 for number, name in [*enumerate(STRATA), (None, ALL)]
             ],
             "lines": [
-                {"origin": origin, "customers_with": name, "learnt_from": at.way, "intercept": intercept, "slope": slope}
-                for origin, at in [*zip(day, self.origins, strict=True), ("next", self)]
+                {"origin": when, "customers_with": name, "learnt_from": at.way, "intercept": intercept, "slope": slope}
+                for when, at in [*zip(day, self.origins, strict=True), ("next", self)]
                 for name, (intercept, slope) in zip(STRATA, at.calibration.lines, strict=True)
             ],
         }
@@ -262,9 +263,9 @@ def backtest(
     Origins ascend and share one horizon; each is looked at once and not kept. `fit` must use only what was known at the
     origin: x, the days, customers and revenue so far. To back-test a model that exists, give ``lambda cells: model``;
     on origins before the day it was trained to, its forecasts are better than they could have been. The calibration of
-    a model that `fit` gives is not used: lines are learnt here. An origin whose fit raises FitError is skipped; FitError
-    when none of the measured ones is left. `way` recalibrates every origin in one of `models.recalibration.WAYS` instead of
-    the best one.
+    a model that `fit` gives is not used: lines are learnt here, at every origin in the way `way` of
+    `models.recalibration.WAYS` if one is given, else in the best. An origin whose fit raises FitError is skipped; FitError
+    when none of the measured ones is left.
     """
     if not 0 < level < 1 or measured < 1:
         raise ModelError(f"level = {level}, measured = {measured}: a probability, and at least one origin are needed")
@@ -302,7 +303,8 @@ def backtest(
         Forecasts(np.repeat(np.arange(len(last)), [len(origin.columns[0]) for origin in last]), *(
             np.concatenate(parts) for parts in zip(*(origin.columns for origin in last), strict=True)
         )),
-        ways(outcomes, seen[-1] + horizon).get(way, Calibration.identity()), way, tuple((day, reason) for day, reason in skipped if day in chosen),
+        ways(outcomes, seen[-1] + horizon).get(way, Calibration.identity()), way,
+        tuple((day, reason) for day, reason in skipped if day in chosen),
     )
 
 

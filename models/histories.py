@@ -105,7 +105,9 @@ def log_gaps(histories: DataFrame, season: Season | None = None) -> float:
         summed = pairs.agg(F.sum(F.col("count") * F.log((F.col("day") - F.col("since")).cast("double"))))
     else:
         begin, end = pairs.agg(F.min("since"), F.max("day")).collect()[0]
-        start, stop = (F.broadcast(clock_table(pairs.sparkSession, season, begin, end, name)) for name in ("since", "day"))
+        start, stop = (
+            F.broadcast(clock_table(pairs.sparkSession, season, begin, end, name)) for name in ("since", "day")
+        )
         timed = pairs.join(start, "since").join(stop, "day")
         summed = timed.agg(F.sum(F.col("count") * F.log(F.col("day_time") - F.col("since_time"))))
     return float(summed.collect()[0][0] or 0.0)

@@ -10,8 +10,8 @@ which is taken:
 - year before: lines from the origin a year earlier alone, of the same season; from all where it is not known.
 
 At each origin the way is taken that would have had the least Brier score at the last three known origins, each with the
-lines that it could have had at its own time: what was best for a smaller shop long ago is not asked. Until there is such
-an origin, twice the horizon after the first, all is taken where the shop has hardly grown since, else none.
+lines that it could have had at its own time: what was best for a smaller shop long ago is not asked. Until there is
+such an origin, twice the horizon after the first, all is taken where the shop has hardly grown since, else none.
 """
 
 from __future__ import annotations
@@ -78,9 +78,8 @@ def best_way(known: Sequence[Outcome], customers: float | None) -> str:
 
 
 def _lines(known: Sequence[Outcome]) -> Calibration:
-    x, customers, silent, raw = (
-        np.concatenate(parts) for parts in zip(*((one.x, one.customers, one.silent, one.raw) for one in known), strict=True)
-    )
+    rows = ((one.x, one.customers, one.silent, one.raw) for one in known)
+    x, customers, silent, raw = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     return fit_calibration(raw, x, silent / customers, customers)
 
 

@@ -32,10 +32,12 @@ def timed(cells: DataFrame, season: Season, as_of: int) -> DataFrame:
             (F.lit(float(as_of)) - number["first"]).alias("age"), number["customers"].alias("customers"),
         )
     begin = cells.agg(F.min("first")).collect()[0][0]
-    start, end = (F.broadcast(clock_table(cells.sparkSession, season, begin, as_of, name)) for name in ("first", "last"))
+    spark = cells.sparkSession
+    start, end = (F.broadcast(clock_table(spark, season, begin, as_of, name)) for name in ("first", "last"))
+    now = F.lit(float(season.clock([as_of])[0]))
     return cells.join(start, "first").join(end, "last").select(
         number["x"].alias("x"), (F.col("last_time") - F.col("first_time")).alias("t_x"),
-        (F.lit(float(season.clock([as_of])[0])) - F.col("first_time")).alias("age"), number["customers"].alias("customers"),
+        (now - F.col("first_time")).alias("age"), number["customers"].alias("customers"),
     )
 
 

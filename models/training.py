@@ -46,15 +46,15 @@ NOT_TESTED = "back-test"
 
 #: What to do where a fit has no answer: everybody's model is needed, a group's is not.
 _FOR_EVERYBODY = (
-    "train on more customers or a longer past, and leave subscriptions, bots and bulk buyers out of the orders (see the "
-    "limits in docs/models.md). Until then the nights keep the champion that there is, and RFM needs no model"
+    "train on more customers or a longer past, and leave subscriptions, bots and bulk buyers out of the orders (see "
+    "the limits in docs/models.md). Until then the nights keep the champion that there is, and RFM needs no model"
 )
 _FOR_A_GROUP = "leave it to everybody's model, which serves every group without one of its own"
 
 
 @dataclass(frozen=True)
 class Past:
-    """What is trained on: staged histories up to the end of a day, of everybody or of one group, and how to look at them."""
+    """What is trained on: staged histories up to the end of a day, of everybody or of a group, and how to look at them."""
 
     histories: DataFrame
     trained_to: date
@@ -161,7 +161,7 @@ def train(
 
 
 def fit_group(past: Past, champion: GroupModel | None = None) -> Fitted:
-    """The model of one group, with its back-test and what the gate says; FitError, which names it, without an answer."""
+    """The model of one group, with its back-test and what the gate says; a FitError names the group."""
     began = time.perf_counter()
     section, as_of = past.section, past.as_of
     counts = reading.counts_by_day(past.histories)

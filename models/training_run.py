@@ -213,7 +213,7 @@ class TrainingRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What whoever looks at the run should know: which groups everybody's model serves, and why; the first twenty."""
+        """Which groups everybody's model serves, and why: the first twenty, and how many more."""
         told = [f"group {name} is served by everybody's model: {why}" for name, why in sorted(self.fallbacks.items())]
         more = [f"{len(told) - _NOTES} more groups are: see {FALLBACKS_FILE}"] if len(told) > _NOTES else []
         return (*told[:_NOTES], *more)

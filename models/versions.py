@@ -31,8 +31,8 @@ class Term:
 class Version:
     """A registered version in a list; `measures` are those of all customers over all origins of its back-test.
 
-    `gate`: passed, failed and which rules, or not asked. `checksum`: of the model's JSON. `notes`: which groups everybody's
-    model serves, and why; none in a version of before there were notes.
+    `gate`: passed, failed and which rules, or not asked. `checksum`: of the model's JSON. `notes`: which groups
+    everybody's model serves, and why; none in a version of before there were notes.
     """
 
     version: int

@@ -147,8 +147,8 @@ class Tenant:
     def profiles(self, date: date | None = None) -> DataFrame:
         """The scores of a published date, by default the last: a row for each customer who ever ordered.
 
-        The columns are those of docs/scores.md; a score that nobody gave that night is null. Raises UsageError for a date
-        whose profiles are beyond retention.
+        The columns are those of docs/scores.md; a score that nobody gave that night is null. Raises UsageError for a
+        date whose profiles are beyond retention.
         """
         from segment_lib import profiles
         from segment_lib.catalogue import SCORES

@@ -1,4 +1,4 @@
-"""Which lines an origin is given: by what would have been best at the last known origins, and never by what is not over."""
+"""Which lines an origin is given: those that would have been best at the last known origins."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def test_the_last_three_tried_origins_decide():
     long_ago = [outcome(day, errors=bad) for day in range(9)]
     assert best_way(long_ago, 1e9) == NONE
     assert best_way([*long_ago, *(outcome(10 + day, errors=good) for day in range(3))], 1e9) == YEAR_BEFORE
-    assert best_way([*long_ago, outcome(10, errors=good)], 1e9) == NONE  # 1 + 1 + 9 against 5 + 5 + 1: a tie goes to none
+    # 1 + 1 + 9 against 5 + 5 + 1: of equal ones the first.
+    assert best_way([*long_ago, outcome(10, errors=good)], 1e9) == NONE
     assert best_way([outcome(1, errors=dict.fromkeys(WAYS, 2.0))], None) == NONE
 
 
@@ -54,7 +55,7 @@ def test_untried_lines_are_for_a_shop_that_has_hardly_grown():
 
 
 def test_a_shop_that_fills_up_is_not_given_the_lines_of_its_first_months():
-    """No origin could try any yet: the raw forecasts are nearer than those that the first months' lines make of them."""
+    """No origin could try any yet: raw forecasts are nearer than what the first months' lines make of them."""
     cells = labelled(3, 365, customers=1500, yearly=False)
     raw, of_all, best = (backtest(cells, plain, way=way) for way in (NONE, ALL, None))
     assert {origin.way for origin in best.origins} == {NONE}

@@ -204,7 +204,9 @@ def test_python_makes_the_table_of_cutoffs_alone_and_no_window_sees_everybody(sp
             for node in walked(event.get("sparkPlanInfo")):
                 nodes.add(node["nodeName"])
                 if node["nodeName"] == "MapInPandas":
-                    outputs |= {one["accumulatorId"] for one in node["metrics"] if one["name"] == "number of output rows"}
+                    outputs |= {
+                        one["accumulatorId"] for one in node["metrics"] if one["name"] == "number of output rows"
+                    }
             if event["Event"] == "SparkListenerTaskEnd":
                 given += sum(int(one["Update"]) for one in event["Task Info"]["Accumulables"] if one["ID"] in outputs)
     assert {name for name in nodes if "Pandas" in name or "Python" in name or "Arrow" in name} == {"MapInPandas"}

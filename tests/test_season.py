@@ -15,7 +15,7 @@ from benchmarks.seasonal import PROCESS as SHOP
 from models.errors import ModelError
 from models.expected_orders import expected_orders
 from models.gate import choose
-from models.purchase_process import MBG_NBD, PurchaseParameters, mbg_cnbd
+from models.purchase_process import PurchaseParameters, mbg_cnbd
 from models.season import MONTH_DAYS, Season, learn_season, season_gain
 from models.simulate import simulate_orders
 

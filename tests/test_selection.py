@@ -1,4 +1,4 @@
-"""Which process a group is given, on simulated shops in memory: k on the calendar, the season, k on the season's clock."""
+"""Which process a group is given, on simulated shops in memory: k on the calendar, the season, k on its clock."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ class Shop:
 
     def selection(self) -> Selection:
         first = np.concatenate([[True], np.diff(self.customer) != 0])
-        counts = (
-            {int(day): float(count) for day, count in Counter(self.day[rows].tolist()).items()} for rows in (~first, first)
-        )
+        counts = (dict(Counter(self.day[rows].tolist())) for rows in (~first, first))
         return Selection(self, Trials(self._labelled(ORIGINS, HORIZON), Counts(*counts), self, 0.8))
 
     def _labelled(self, origins: list[int], horizon: int) -> list[LabelledCells]:
@@ -81,7 +79,8 @@ def test_buyers_who_are_regular_on_the_season_s_clock_get_their_k():
     assert found.decisions[CLOCK].startswith("k = 3: on: the log-likelihood gains")
     assert {at.model.purchase.model.k for at in found.backtest.origins} == {3}
     assert not any(at.model.season.is_flat for at in found.backtest.origins)
-    assert found.purchase.parameters.r / found.purchase.parameters.alpha == pytest.approx(REGULAR.r / REGULAR.alpha, rel=0.15)
+    rate = found.purchase.parameters.r / found.purchase.parameters.alpha
+    assert rate == pytest.approx(REGULAR.r / REGULAR.alpha, rel=0.15)
 
 
 def test_a_k_on_the_clock_is_held_to_the_same_rule(monkeypatch):

@@ -177,7 +177,7 @@ def test_groups_that_everybody_s_model_serves_are_noted(tracking, run, folder):
     assert "mlflow.note.content" not in mlflow.get_run(plain.run_id).data.tags
     kept = folder / "mlflow-artifacts" / "churn" / noted.run_id / "artifacts" / "fallbacks.csv"
     assert kept.read_text().splitlines()[::23] == ["group,why", "g22,boundary: a is left open"]
-    mlflow.delete_model_version_tag(tracking.name, str(noted.version), "notes")  # as in a version of before there were any
+    mlflow.delete_model_version_tag(tracking.name, str(noted.version), "notes")  # as in an older version
     assert tracking.versions()[0].notes == ()
 
 
