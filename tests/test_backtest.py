@@ -413,7 +413,7 @@ def test_a_wrong_level_does_not_pass():
     assert [name for name, finding in found.items() if not finding.ok] == [CHAMPION, LEVEL, ERROR]
     assert "at most 0.02 apart" in found[LEVEL].detail and f"{good.overall.brier:.5f}" in found[CHAMPION].detail
     assert outcome(check(good, wrong))[CHAMPION]
-    wide = Limits(level=0.5, calibration=0.5, brier=0.5)
+    wide = Limits(level=0.5, calibration=0.5, champion=0.5)
     assert all(outcome(check(wrong, good, wide)).values())
 
 
@@ -421,6 +421,15 @@ def turned(run: Backtest, upside_down) -> Backtest:
     """The run with other probabilities, given the old ones and the stratum."""
     rows = run.forecasts
     return replace(run, forecasts=replace(rows, probability=upside_down(rows.probability, rows.stratum)))
+
+
+def test_a_model_a_hair_above_the_champion_may_follow_it():
+    """The champion knows what came after the origins at which it is asked: its successor need not be better there."""
+    run = backtest(simulated(), fitted, measured=3)
+    for noise, passes in ((0.005, True), (0.1, False)):
+        worse = turned(run, lambda p, s, noise=noise: np.clip(p + np.where(np.arange(len(p)) % 2, noise, -noise), 0, 1))
+        assert worse.overall.brier > run.overall.brier
+        assert outcome(check(worse, run))[CHAMPION] is passes
 
 
 def test_each_rule_of_the_gate_can_fail():
