@@ -38,9 +38,8 @@ def backfill(
         job.snapshot_date(one, settings)
     definitions = job.definitions(settings)
     with job.lake(settings) as lake:
-        dates_to_run = nightly.stale_dates(lake) if stale else asked
         outcomes = nightly.backfill(
-            lake, settings, definitions, dates_to_run, now=job.now, accept=names(accept), strict=strict, fresh=fresh,
+            lake, settings, definitions, asked, stale=stale, now=job.now, accept=names(accept), strict=strict, fresh=fresh,
             as_then=as_then, scorers=scorers(job, settings, lake), code_version=segment_lib.__version__, progress=spinner,
         )
     told = [view for outcome in outcomes for view in views.told(outcome)]

@@ -145,6 +145,7 @@ def backfill(
     dates: Iterable[date],
     *,
     now: datetime,
+    stale: bool = False,
     accept: Collection[str] = frozenset(),
     strict: bool = False,
     fresh: bool = False,
@@ -155,26 +156,32 @@ def backfill(
 ) -> tuple[RunOutcome, ...]:
     """Runs the dates in ascending order, whatever order they come in; stops at the first that a gate refuses.
 
-    What was published until then stays.
+    With `stale` also the published dates that lean on a restated one, and those that come to lean on one by this: none is
+    stale in the end. What was published until then stays.
     """
     options = Options((), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress)
-    return _run_dates(lake, settings, loaded, sorted(set(dates)), now, options)
+    return _run_dates(lake, settings, loaded, dates, now, options, stale=stale)
 
 
 def stale_dates(lake: Lake) -> tuple[date, ...]:
-    """The published dates that leaned on a date restated since, ascending: what ``backfill --stale`` runs."""
+    """The published dates that leaned on a date restated since, ascending: what ``backfill --stale`` begins with."""
     return read_history(lake).stale
 
 
 def _run_dates(
-    lake: Lake, settings: Settings, loaded: Loaded, dates: Iterable[date], now: datetime, options: Options
+    lake: Lake, settings: Settings, loaded: Loaded, dates: Iterable[date], now: datetime, options: Options,
+    *, stale: bool = False,
 ) -> tuple[RunOutcome, ...]:
     gates.check_names(options.accept)
     began = time.perf_counter()
     outcomes = []
     with Lease(open_objects(lake.home), lake.tenant, new_run_id(now)) as lease, logs.context(tenant=lake.tenant):
         history = read_history(lake)
-        for day in dates:
+        ahead = set(dates)
+        # A date that changes makes all later ones stale, and is then behind: so this ends.
+        while left := ahead.union(history.stale if stale else ()):
+            day = min(left)
+            ahead.discard(day)
             watch = _Watch(now, lease, began, progress=options.progress)
             outcome, history = _run_date(lake, settings, loaded, history, day, watch, options)
             outcomes.append(outcome)
