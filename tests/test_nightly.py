@@ -87,7 +87,7 @@ class Shop:
         return {
             "memberships": members, "segments": lists,
             "changes": {tuple(row) for row in self.tenant.changes().collect()},
-            "metrics": {tuple(row) for row in self.tenant.metrics().collect()},
+            "metrics": {str(row) for row in self.tenant.metrics().collect()},
         }
 
     def members(self, name: str, day: date | None = None) -> set[str]:
