@@ -72,6 +72,19 @@ def flows(changes: DataFrame) -> dict[str, tuple[int, int]]:
     return {row["segment_id"]: (row["entered"], row["left"]) for row in counted.collect()}
 
 
+def growth(
+    segment_id: str, flows: Mapping[str, tuple[int, int]], everyone: tuple[int, int] | None
+) -> tuple[int | None, int | None]:
+    """How many entered and left: of everyone as given, of the lost always unknown, of a segment by its change rows.
+
+    >>> growth("vip", {}, None), growth("_all", {}, None), growth("_lost", {}, (1, 2))
+    ((0, 0), (None, None), (None, None))
+    """
+    if segment_id == LOST:
+        return None, None
+    return (everyone or (None, None)) if segment_id == EVERYONE else flows.get(segment_id, (0, 0))
+
+
 def combine(
     names: Iterable[str],
     sums: Mapping[str, Sums],
@@ -88,15 +101,14 @@ def combine(
     """
     base = sums.get(EVERYONE, Sums())["customers"]
 
-    def row(name: str, entered: int | None, left: int | None) -> SegmentMetrics:
+    def row(name: str) -> SegmentMetrics:
         own = sums.get(name, Sums())
         return SegmentMetrics(
-            name, figures.computed(name, sums), entered, left, quotient(own["customers"], base),
+            name, figures.computed(name, sums), *growth(name, flows, everyone), quotient(own["customers"], base),
             (stale_since or {}).get(name), tuple(figures.revenue_months(snapshot_date, own)),
         )
 
-    rows = [row(EVERYONE, *(everyone or (None, None))), row(LOST, None, None)]
-    return (*rows, *(row(name, *flows.get(name, (0, 0))) for name in sorted(names)))
+    return tuple(row(name) for name in (EVERYONE, LOST, *sorted(names)))
 
 
 def frame(spark: SparkSession, metrics: Iterable[SegmentMetrics], stamp: Stamp) -> DataFrame:

@@ -132,34 +132,27 @@ def rewrite_next(lake: Lake, night: Night, history: History) -> tuple[date, ...]
     difference = lake.stage("next_difference", run_id, snapshot.difference(theirs, ours))
     stamp = Stamp(following.snapshot_date, following.run_id, run_id)
     place = {"snapshot_date": stamp.snapshot_date, "run_id": stamp.run_id, "base_run_id": run_id}
-    rows = snapshot.rebased(
+    changes = snapshot.rebased(
         difference, _counted(lake.read("membership_changes"), following, old_base), stamp,
         redefined=redefined(following.definition_hashes, night.hashes),
         deleted=definitions_log.deleted(definitions_log.read(lake, following).values()),
     )
-    lake.replace("membership_changes", rows, place, run_id)
+    lake.replace("membership_changes", changes, place, run_id)
     if lake.exists("customer_profiles"):
         lake.replace("score_moves", profiles.moves(lake.read("customer_profiles"), stamp), place, run_id)
     flows = metrics.flows(_own(lake.read("membership_changes"), stamp))
     seen = snapshot.look(difference)
-    known = rebuild.kept(lake, history, following)
-    sizes = metrics.read(lake.read("segment_metrics"), following.snapshot_date, following.run_id, old_base)
-    moved = [
-        replace(row, **_growth(row.segment_id, flows, (seen.came, seen.went) if known else (None, None)))
-        for row in sizes.values()
-    ]
+    everyone = (seen.came, seen.went) if rebuild.kept(lake, history, following) else None
+    rows = metrics.read(lake.read("segment_metrics"), following.snapshot_date, following.run_id, old_base)
+    moved = []
+    for row in rows.values():
+        entered, left = metrics.growth(row.segment_id, flows, everyone)
+        moved.append(replace(row, entered=entered, left=left))
     lake.replace("segment_metrics", metrics.frame(lake.spark, moved, stamp), place, run_id)
     before = history.winner(day)
     if before is None or snapshot.differ(ours, rebuild.members(lake, history, before)):
         return tuple(other for other in history.dates if other > day)
     return ()
-
-
-def _growth(
-    segment_id: str, flows: Mapping[str, tuple[int, int]], everyone: tuple[int | None, int | None]
-) -> dict[str, int | None]:
-    entered, left = everyone if segment_id == EVERYONE else flows.get(segment_id, (0, 0))
-    return {"entered": entered, "left": left}
 
 
 def _own(stored: DataFrame, stamp: Stamp) -> DataFrame:
