@@ -41,7 +41,7 @@ catalogue: {order_statuses: [paid], purchase_statuses: [paid]}
 SEGMENTS = {
     "lost": "where: {score: churn.status, is: lost}\n",
     "champions": "where: {score: rfm.group, is: champions}\n",
-    "likely_back": "where: {score: next_order.p90, at_least: 0.5}\n",
+    "likely_back": "where: {score: next_order.probability_90, at_least: 0.5}\n",
 }
 ORDERS = "order_id string, customer_id string, ordered_at timestamp, status string, revenue double"
 
