@@ -30,18 +30,21 @@ def backfill(
     import segment_lib
     from jobs import views
     from jobs.scoring import scorers
+    from jobs.telling import telling
     from segment_lib import nightly
 
     settings = job.settings()
     asked = _asked(first, last, dates, stale)
-    for one in asked:
-        job.snapshot_date(one, settings)
-    definitions = job.definitions(settings)
-    with job.lake(settings) as lake:
-        outcomes = nightly.backfill(
-            lake, settings, definitions, asked, stale=stale, now=job.now, accept=names(accept), strict=strict, fresh=fresh,
-            as_then=as_then, scorers=scorers(job, settings, lake), code_version=segment_lib.__version__, progress=spinner,
-        )
+    with telling(job, settings, asked) as nights:
+        for one in asked:
+            job.snapshot_date(one, settings)
+        definitions = job.definitions(settings)
+        with job.lake(settings) as lake, nights.within(lake):
+            outcomes = nightly.backfill(
+                lake, settings, definitions, asked, stale=stale, now=job.now, accept=names(accept), strict=strict,
+                fresh=fresh, as_then=as_then, scorers=scorers(job, settings, lake),
+                code_version=segment_lib.__version__, progress=spinner, ended=nights.ended,
+            )
     told = [view for outcome in outcomes for view in views.told(outcome)]
     job.show({"runs": [views.outcome(outcome) for outcome in outcomes]}, *(told or ["no date is stale"]))
     return max((outcome.exit_code for outcome in outcomes), default=EXIT_OK)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from jobs import (
-    backfill, compare, definitions, demo, generate, importing, ingest, preview, project, ready, run, show, sql, train, why,
+    backfill, compare, definitions, demo, generate, importing, ingest, notify, preview, project, ready, run, show, sql,
+    train, why,
 )
 from jobs.runner import command
 
@@ -22,7 +23,7 @@ COMMANDS = {
     "Look at definitions": (
         definitions.validate, definitions.schema, definitions.plan, preview.preview, ready.ready, importing.import_,
     ),
-    "Run": (run.run, backfill.backfill),
+    "Run": (run.run, backfill.backfill, notify.notify),
     "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (show.segments, show.members, compare.compare, why.why, sql.sql, show.runs),
     "Help": (project.doctor, demo.demo),

@@ -30,7 +30,7 @@ def doctor(
     from rich.markup import escape
     from rich.table import Table
 
-    from segment_lib.doctor import Check, check_lake, check_machine
+    from segment_lib.doctor import Check, check_lake, check_machine, check_secrets
     from segment_lib.errors import SeglakeError
     from segment_lib.settings import Settings
 
@@ -47,6 +47,7 @@ def doctor(
         checks += check_machine(settings, job.environ)
     if not machine:
         checks += check_lake(settings)
+        checks += check_secrets(settings, job.environ)
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     for check in checks:
         mark, remedy = ("[green]ok[/]", "") if check.ok else ("[red]missing[/]", check.remedy)

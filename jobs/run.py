@@ -35,21 +35,23 @@ def run(
     import segment_lib
     from jobs import views
     from jobs.scoring import scorers
+    from jobs.telling import telling
     from segment_lib import nightly
     from segment_lib.runs import read_history
 
     settings = job.settings()
-    day = job.snapshot_date(as_of, settings)
-    definitions = job.definitions(settings)
-    with job.lake(settings) as lake:
-        if only and as_of is None:
-            latest = read_history(lake).latest
-            day = latest.snapshot_date if latest else day
-        outcome = nightly.run(
-            lake, settings, definitions, snapshot_date=day, now=job.now, only=names(only), accept=names(accept),
-            strict=strict, fresh=fresh, as_then=as_then, scorers=scorers(job, settings, lake), code_version=segment_lib.__version__,
-            progress=spinner,
-        )
+    with telling(job, settings, [as_of] if as_of else []) as night:
+        day = job.snapshot_date(as_of, settings)
+        definitions = job.definitions(settings)
+        with job.lake(settings) as lake, night.within(lake):
+            if only and as_of is None:
+                latest = read_history(lake).latest
+                day = latest.snapshot_date if latest else day
+            outcome = nightly.run(
+                lake, settings, definitions, snapshot_date=day, now=job.now, only=names(only), accept=names(accept),
+                strict=strict, fresh=fresh, as_then=as_then, scorers=scorers(job, settings, lake),
+                code_version=segment_lib.__version__, progress=spinner, ended=night.ended,
+            )
     job.show(views.outcome(outcome), *views.told(outcome))
     return outcome.exit_code
 

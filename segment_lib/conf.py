@@ -316,7 +316,8 @@ def _keys(path: tuple[str | int, ...]) -> list[str]:
         else:
             kind = get_args(kind)[1] if get_args(kind)[:2] else None
     kinds = [option for option in (kind, *get_args(kind)) if isinstance(option, type)]
-    return [name for option in kinds if issubclass(option, BaseModel) for name in option.model_fields]
+    sections = [option for option in kinds if issubclass(option, BaseModel)]
+    return [field.alias or name for section in sections for name, field in section.model_fields.items()]
 
 
 def _issue(layers: list[Document], path: tuple[str | int, ...], message: str, hint: str) -> Issue:

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from segment_lib.errors import SeglakeError
+from segment_lib.notify_settings import variable
 from segment_lib.objects import open_objects
 from segment_lib.settings import Settings
 
@@ -60,6 +61,18 @@ def check_lake(settings: Settings) -> Iterator[Check]:
     for table, section in sorted(settings.inputs.items()):
         if section.path:
             yield _guard(f"inputs.{table}", section.path, _readable)
+
+
+def check_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether the environment has each secret that conf refers to; the values are not looked at."""
+    for name, entry in sorted(settings.notify.items()):
+        for key, reference in entry.references.items():
+            wanted = variable(reference) or reference
+            there = bool(environ.get(wanted))
+            yield Check(
+                f"notify.{name}.{key}", there, f"environment variable {wanted} is {'set' if there else 'not set'}",
+                "set it where the job runs, or name another in conf",
+            )
 
 
 def _python() -> Check:

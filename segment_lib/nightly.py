@@ -18,7 +18,9 @@ from segment_lib import gates, logs, maintenance, publishing, static
 from segment_lib import night as nights
 from segment_lib.clock import Clock
 from segment_lib.definitions_log import Definition
-from segment_lib.errors import EXIT_OK, EXIT_PARTIAL, GateError, LockedError, SeglakeError, UsageError
+from segment_lib.errors import (
+    EXIT_FAILED, EXIT_GATE, EXIT_OK, EXIT_PARTIAL, GateError, LockedError, SeglakeError, UsageError,
+)
 from segment_lib.lease import Lease
 from segment_lib.figures import EVERYONE, LOST
 from segment_lib.metrics import SegmentMetrics
@@ -39,15 +41,16 @@ _log = logs.logger("nightly")
 Scorers = Callable[[Preparation], Scorer]
 #: Shows a step while it runs: a job's spinner, or nothing.
 Progress = Callable[[str], AbstractContextManager[None]]
+_EXITS = {State.PUBLISHED: EXIT_OK, State.PARTIAL: EXIT_PARTIAL, State.REFUSED: EXIT_GATE}
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A published run: its row of the log, the metrics of segments and of everyone, and definitions with their states."""
+    """How a run ended: its row of the log and, when it published, its metrics and its definitions with their states."""
 
     record: RunRecord
-    metrics: tuple[SegmentMetrics, ...]
-    definitions: tuple[Definition, ...]
+    metrics: tuple[SegmentMetrics, ...] = ()
+    definitions: tuple[Definition, ...] = ()
     held_back: tuple[Definition, ...] = ()
 
     @property
@@ -73,7 +76,15 @@ class RunOutcome:
 
     @property
     def exit_code(self) -> int:
-        return EXIT_PARTIAL if self.state is State.PARTIAL else EXIT_OK
+        return _EXITS.get(self.state, EXIT_FAILED)
+
+
+#: Is told how each date of a job ended as soon as that stands in the log, also when the job goes on to raise.
+Ended = Callable[[RunOutcome], None]
+
+
+def unheard(outcome: RunOutcome) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ class Options:
     scorers: Scorers | None = None
     code_version: str = ""
     progress: Progress = nullcontext
+    ended: Ended = unheard
 
 
 @dataclass
@@ -128,13 +140,14 @@ def run(
     scorers: Scorers | None = None,
     code_version: str = "",
     progress: Progress = nullcontext,
+    ended: Ended = unheard,
 ) -> RunOutcome:
     """Runs and publishes one date; without `scorers`, segments that ask for scores wait.
 
     Raises GateError when a gate refuses it, UsageError and ConfError before anything is written. Retention and cleaning
     follow; a fault there is logged and leaves the published run as it is.
     """
-    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress)
+    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress, ended)
     return _run_dates(lake, settings, loaded, [snapshot_date], now, options)[0]
 
 
@@ -153,13 +166,14 @@ def backfill(
     scorers: Scorers | None = None,
     code_version: str = "",
     progress: Progress = nullcontext,
+    ended: Ended = unheard,
 ) -> tuple[RunOutcome, ...]:
     """Runs the dates in ascending order, whatever order they come in; stops at the first that a gate refuses.
 
     With `stale` also the published dates that lean on a restated one, and those that come to lean on one by this: none is
     stale in the end. What was published until then stays.
     """
-    options = Options((), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress)
+    options = Options((), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress, ended)
     return _run_dates(lake, settings, loaded, dates, now, options, stale=stale)
 
 
@@ -213,14 +227,16 @@ def _run_date(
         try:
             night = nights.compute(lake, work, statics, plan, history, started.run_id, options.accept, watch.step, scorer)
             if any(gate.blocks for gate in night.gates):
-                _end(lake, log, started, watch, State.REFUSED, gates=night.gates, rows=night.rows)
+                refused = _end(lake, log, started, watch, State.REFUSED, gates=night.gates, rows=night.rows)
+                options.ended(RunOutcome(refused))
                 raise GateError(_refusal(night))
             outcome = _publish(lake, night, history, started, watch)
         except (GateError, LockedError):
             raise
         except Exception as error:
-            _failed(lake, log, started, watch, error)
+            options.ended(RunOutcome(_failed(lake, log, started, watch, error)))
             raise
+        options.ended(outcome)
         lake.drop_staging(started.run_id)
     return outcome, log.with_record(outcome.record)
 
@@ -269,13 +285,14 @@ def _end(lake: Lake, log: History, started: RunRecord, watch: _Watch, state: Sta
     return record
 
 
-def _failed(lake: Lake, log: History, started: RunRecord, watch: _Watch, error: Exception) -> None:
+def _failed(lake: Lake, log: History, started: RunRecord, watch: _Watch, error: Exception) -> RunRecord:
     """Ends a run that raised. When even that cannot be written, the run counts as died and is retried."""
     notes = dict(started.notes) | {"error": type(error).__name__}
     try:
-        _end(lake, log, started, watch, State.FAILED, notes=notes)
+        return _end(lake, log, started, watch, State.FAILED, notes=notes)
     except Exception:
         _log.warning("the log could not be told that the run failed", exc_info=True)
+        return replace(started, state=State.FAILED, notes=notes)
 
 
 def _refusal(night: Night) -> str:

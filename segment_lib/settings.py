@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from segment_lib.catalogue import SCORES, Catalogue, Type
 from segment_lib.clock import Step
 from segment_lib.model_settings import ModelsSection, RfmSection
+from segment_lib.notify_settings import NotifyEntry
 from segment_lib.tables import INPUTS
 
 TENANT_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -49,6 +50,7 @@ def _zone(value: str) -> str:
 
 TenantId = Annotated[str, _matches(TENANT_ID, "tenant id")]
 ColumnName = Annotated[str, _matches(COLUMN_NAME, "column name")]
+EntryName = Annotated[str, _matches(SEGMENT_ID, "name of an entry")]
 SourceColumn = Annotated[str, _matches(COLUMN_PATH, "source column")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -172,6 +174,8 @@ class Settings(Section):
     retention: RetentionSection = RetentionSection()
     rfm: RfmSection = RfmSection()
     models: ModelsSection = ModelsSection()
+    #: Whom to tell when a run ends, each entry under a name of its own.
+    notify: dict[EntryName, NotifyEntry] = {}
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
     spark: dict[str, str] = {}
 

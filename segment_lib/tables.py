@@ -144,6 +144,10 @@ OUTPUTS = {
         "load_id": "string", "table": "string", "at": "timestamp", "files": "array<string>", "rows": "bigint",
         "accepted": "bigint", "rejected": "bigint", "outcome": "string",
     },
+    "notifications": {
+        "at": "timestamp", "snapshot_date": "date", "run_id": "string", "outcome": "string", "entry": "string",
+        "channel": "string", "sent": "boolean", "attempts": "int", "reason": "string",
+    },
 }
 
 #: Tables whose rows belong to one run; the rest are logs.

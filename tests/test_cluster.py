@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
+from hooks import hooked
 
 from segment_lib import generate
 from segment_lib.api import Tenant
@@ -159,8 +160,12 @@ def test_the_nightly_run_on_a_cluster(spark, cluster, product, tmp_path):
     settings = load_settings(conf)
     tables = generate.generate_shop(spark, settings, customers=80, events=800, seed=7, until=DAY)
     generate.write_shop(Lake(spark, settings), tables, "input")
-    run = submit(cluster, product, "run.py", "--as-of", str(DAY), "--conf", conf, "--json")
+    base = tmp_path / "shop" / "conf" / "base.yaml"
+    with hooked() as hook:
+        base.write_text(base.read_text() + f"\nnotify: {{ops: {{webhook: {{url: '{hook.url}'}}}}}}\n")
+        run = submit(cluster, product, "run.py", "--as-of", str(DAY), "--conf", conf, "--json")
     assert (run["date"], run["state"]) == (str(DAY), "published")
+    assert [json.loads(body)["run_id"] for _, _, body in hook.calls] == [run["run_id"]]
     published = Tenant(spark, settings)
     for row in run["segments"]:
         if row["segment"] != EVERYONE:
