@@ -30,13 +30,14 @@ RUNTIME = [
     "jinja2>=3.1.4,<4",
     "requests>=2.32,<3",
     "tenacity>=9,<10",
+    "xlsxwriter>=3.2,<4",
 ]
 DEMO = ["lifetimes==0.11.3"]  # only for the CDNOW order log that it ships; never imported
 BENCH = ["duckdb>=1.4", "polars>=1.30"]
 TEST = [
     "pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "jsonschema>=4.23",
     "moto[s3,server]>=5.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "deltalake>=1.1",
-    "aiosmtpd>=1.4.6", "cryptography>=44",
+    "aiosmtpd>=1.4.6", "cryptography>=44", "openpyxl>=3.1",
 ]
 
 

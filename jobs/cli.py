@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from jobs import (
-    backfill, compare, definitions, demo, generate, importing, ingest, notify, preview, project, ready, run, show, sql,
-    train, why,
+    backfill, compare, customers, definitions, demo, generate, importing, ingest, notify, preview, project, ready, run,
+    show, sql, train, why,
 )
 from jobs.runner import command
 
@@ -25,7 +25,9 @@ COMMANDS = {
     ),
     "Run": (run.run, backfill.backfill, notify.notify),
     "Train models": (train.train, train.backtest, train.models),
-    "Look at what came out": (show.segments, show.members, compare.compare, why.why, sql.sql, show.runs),
+    "Look at what came out": (
+        show.segments, show.members, customers.customers, compare.compare, why.why, sql.sql, show.runs,
+    ),
     "Help": (project.doctor, demo.demo),
 }
 

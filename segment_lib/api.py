@@ -14,10 +14,10 @@ shop.metrics(since=date(2026, 1, 1)).toPandas()
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from segment_lib.conf import load_settings
 from segment_lib.errors import UsageError, nearest
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from segment_lib.compare import Comparison
+    from segment_lib.customers.save import Saved
     from segment_lib.definition import Segment
     from segment_lib.preview import Preview
-    from segment_lib.runs import History
+    from segment_lib.runs import History, RunRecord
     from segment_lib.storage import Lake
     from segment_lib.why import Why
 
@@ -70,26 +71,46 @@ class Tenant:
         """The published dates, ascending."""
         return self._open()[1].dates
 
-    def customers(self, segment: str | None = None, date: date | None = None) -> DataFrame:
+    def customers(
+        self, segment: str | None = None, date: date | None = None, columns: Sequence[str] = ()
+    ) -> DataFrame:
         """Who is in which segment on a published date, by default the last.
 
         With `segment`: (customer_id, since), one row per member. Without: (customer_id, segments) with the array of
         (id, since), one row per customer who is in a segment. A date whose snapshot is no longer kept is rebuilt.
-        """
-        from pyspark.sql import functions as F
 
-        from segment_lib import definitions_log, rebuild
+        With `columns` too, those of docs/customers.md in that order: fields of customers, scores, totals, age_group,
+        customer_id, since. Personal data is masked unless conf allows it.
+        """
+        lake, history = self._open()
+        run = history.published(date)
+        if segment is None and columns:
+            raise UsageError("columns are those of a segment's members: name a segment")
+        members = _members(lake, history, run, segment)
+        if not columns:
+            return members
+        from segment_lib.customers import columns as choices
+
+        masked = self.settings.customers.personal_data == "masked"
+        return choices.frame(lake, run, members, choices.chosen(self.settings, columns), mask=masked)
+
+    def save_customers(
+        self, segment: str, output: str | BinaryIO | None = None, date: date | None = None, columns: Sequence[str] = (),
+        *, format: str | None = None, masked: bool = False,
+    ) -> Saved:
+        """Writes the members of a segment on a published date, by default the last, to one file, by customer id.
+
+        `output` is a file, a folder or an ``s3://`` address, or an open binary file, which takes masked CSV. The format is
+        csv, parquet or xlsx, by default that of the file's name. Personal data is masked, unless conf allows it, `masked`
+        is false and the file lies below the personal path, where it goes when there is no `output`. docs/customers.md
+        has the columns. The rows are never all on the driver.
+        """
+        from segment_lib.customers import save
 
         lake, history = self._open()
         run = history.published(date)
-        members = _without_erased(lake, rebuild.members(lake, history, run)).where(F.size("segments") > 0)
-        if segment is None:
-            return members
-        known = definitions_log.read(lake, run)
-        if segment not in known:
-            raise UsageError(f"no segment {segment!r} on {run.snapshot_date}; {nearest(segment, known)}")
-        one = members.select("customer_id", F.explode("segments").alias("one")).where(F.col("one.id") == segment)
-        return one.select("customer_id", F.col("one.since").alias("since"))
+        members = _members(lake, history, run, segment)
+        return save.save(lake, run, segment, members, columns, output, format=format, mask=masked)
 
     def holdout(self, segment: str, date: date | None = None) -> DataFrame:
         """(customer_id, since) of a segment's members who are held out on a published date, by default the last.
@@ -215,6 +236,22 @@ class Tenant:
         if figure is not None:
             return sql_text.figure_statement(lake, history, history.published(date), segment, figure)
         return sql_text.statement(lake, history, published.find(lake, history.published(date), segment))
+
+
+def _members(lake: Lake, history: History, run: RunRecord, segment: str | None) -> DataFrame:
+    """The members of a segment with since, or all who are in one with what they are in; without erased customers."""
+    from pyspark.sql import functions as F
+
+    from segment_lib import definitions_log, rebuild
+
+    members = _without_erased(lake, rebuild.members(lake, history, run)).where(F.size("segments") > 0)
+    if segment is None:
+        return members
+    known = definitions_log.read(lake, run)
+    if segment not in known:
+        raise UsageError(f"no segment {segment!r} on {run.snapshot_date}; {nearest(segment, known)}")
+    one = members.select("customer_id", F.explode("segments").alias("one")).where(F.col("one.id") == segment)
+    return one.select("customer_id", F.col("one.since").alias("since"))
 
 
 def _counting(

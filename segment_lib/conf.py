@@ -245,6 +245,9 @@ def _resolve(merged: dict[str, Any], conf: str) -> dict[str, Any]:
             if isinstance(section, dict) and section.get("path") else section
             for table, section in result["inputs"].items()
         }
+    customers = result.get("customers")
+    if isinstance(customers, dict) and customers.get("personal_path"):
+        result["customers"] = customers | {"personal_path": place(customers["personal_path"], conf)}
     return result
 
 

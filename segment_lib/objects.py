@@ -181,6 +181,19 @@ class S3Objects:
     def swap(self, key: str, data: bytes, tag: str) -> str | None:
         return self._put(key, data, IfMatch=tag)
 
+    def upload(self, key: str, file: Path) -> None:
+        """Put a local file there, in parts when it is large; it is there as a whole or not at all."""
+        from boto3.exceptions import S3UploadFailedError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        name = self._name(key)
+        try:
+            self.client.upload_file(str(file), name["Bucket"], name["Key"])
+        except (BotoCoreError, ClientError) as error:
+            self._failed(error)
+        except S3UploadFailedError as error:
+            self._failed(error.__context__ if isinstance(error.__context__, ClientError) else error)
+
     def delete(self, key: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 

@@ -7,7 +7,7 @@ written once. Everything after this reads the staged rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -17,7 +17,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from segment_lib import core, customer_totals
-from segment_lib.clock import Interval
+from segment_lib.catalogue import Catalogue
+from segment_lib.clock import Clock, Interval
 from segment_lib.columns import Names, feature_column, test_column
 from segment_lib.plan import SOURCES, EvaluationPlan
 from segment_lib.scores import staged_name
@@ -213,6 +214,18 @@ def _inside(window: Interval) -> list[Column]:
     if window.end is not None:
         edges.append(F.col("_time") < F.lit(window.end))
     return [F.coalesce(edge, F.lit(False)) for edge in edges]
+
+
+def order_totals(
+    lake: Lake, pins: Mapping[str, int], clock: Clock, catalogue: Catalogue, names: Collection[str]
+) -> DataFrame:
+    """customer_id, and the totals over orders `names` as they are staged, of who ordered before `as_of`."""
+    values = customer_totals.order_values(catalogue.purchase_statuses)
+    time = F.col("ordered_at")
+    rows = lake.input("orders", pins.get("orders"), pins).where(_rejected().isNull() & (time < F.lit(clock.as_of)))
+    prepared = rows.select("customer_id", time.alias("_time"), *(values[name].alias(name) for name in values))
+    sums = customer_totals.order_sums(names, {name: F.col(name) for name in values}, clock)
+    return prepared.groupBy("customer_id").agg(*sums)
 
 
 def field_name(column: core.Field) -> str:

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from segment_lib.catalogue import SCORES, Catalogue, Type
 from segment_lib.clock import Step
+from segment_lib.customer_settings import CustomersSection
+from segment_lib.errors import nearest
 from segment_lib.model_settings import ModelsSection, RfmSection
 from segment_lib.notify_settings import NotifyEntry
 from segment_lib.tables import INPUTS
@@ -174,6 +176,7 @@ class Settings(Section):
     retention: RetentionSection = RetentionSection()
     rfm: RfmSection = RfmSection()
     models: ModelsSection = ModelsSection()
+    customers: CustomersSection = CustomersSection()
     #: Whom to tell when a run ends, each entry under a name of its own.
     notify: dict[EntryName, NotifyEntry] = {}
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
@@ -186,6 +189,15 @@ class Settings(Section):
         if wrong:
             raise ValueError(f"kept belongs to events and orders, whose rows have a time, not to {', '.join(wrong)}")
         return inputs
+
+    @model_validator(mode="after")
+    def _personal_fields_are_fields(self):
+        fields = self.names().customers()
+        for name in self.customers.personal_fields:
+            if name not in fields:
+                hint = nearest(name, fields)
+                raise ValueError(f"customers.personal_fields: no customer field is named {name!r}; {hint}")
+        return self
 
     @property
     def zone(self) -> ZoneInfo:

@@ -49,6 +49,7 @@ TO_DRIVER = {
         "sql_value_margins": "a row a number of orders", "_summed": "one row",
     },
     "segment_lib/compare.py": {"_regions": "at most 31 rows"},
+    "segment_lib/customers/stream.py": {"_rows": "a range of 50,000 rows, and the next one"},
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
     "segment_lib/ingest.py": {
         "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",

@@ -106,6 +106,48 @@ def test_objects_and_the_lease(s3):
     assert out == "done\n"
 
 
+def test_a_list_is_sent_whole_or_not_at_all(s3):
+    """One that is larger than a part, and one whose writer fails; nothing of it stays on this machine."""
+    out = run(s3, """
+        import os, tempfile
+        from segment_lib.customers import place
+        from segment_lib.errors import StorageError, UsageError
+        from segment_lib.objects import open_objects
+
+        with tempfile.TemporaryDirectory() as here:
+            tempfile.tempdir = here
+            personal = place.personal_root("s3a://data/lake/shop", "shop", None)
+            target = place.target("s3://data/lake/shop/personal/lists/", "csv", "vip-2026-01-31", personal)
+            print(target.path)
+            with place.written(target) as file:
+                file.write_bytes(b"0123456789" * 1_000_000)
+            try:
+                with place.written(place.Target("s3a://data/half.csv", "csv")) as file:
+                    file.write_bytes(b"half")
+                    raise ZeroDivisionError
+            except ZeroDivisionError:
+                pass
+            store = open_objects("s3://data")
+            print([(key, len(store.read(key)[0])) for key in store.list() if key.endswith(".csv")], os.listdir(here))
+            for address in ("s3://data/lake/shop/personally/x.csv", "s3://data/x.csv", "/lake/shop/personal/x.csv"):
+                try:
+                    place.target(address, "csv", "x", personal)
+                except UsageError as error:
+                    assert "may only be written below s3a://data/lake/shop/personal" in str(error)
+                else:
+                    raise AssertionError(address)
+            try:
+                with place.written(place.Target("s3a://no-such-bucket/x.csv", "csv")) as file:
+                    file.write_bytes(b"x")
+            except StorageError as error:
+                print(error)
+    """)
+    assert out.splitlines() == [
+        "s3a://data/lake/shop/personal/lists/vip-2026-01-31.csv",
+        "[('lake/shop/personal/lists/vip-2026-01-31.csv', 10000000)] []", "s3://no-such-bucket: NoSuchBucket",
+    ]
+
+
 def test_a_load_and_a_read(s3, tmp_path):
     source = tmp_path / "orders.csv"
     source.write_text(

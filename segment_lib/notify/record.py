@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from segment_lib import definitions_log, metrics
 from segment_lib.errors import UsageError
+from segment_lib.figures import LOST
 from segment_lib.lease import Lease
 from segment_lib.nightly import RunOutcome
 from segment_lib.night import HELD_BACK
@@ -34,7 +35,7 @@ def last_outcome(lake: Lake) -> RunOutcome:
     rows = metrics.of_run(lake, history, record)
     listed = tuple(definitions_log.read(lake, record).values())
     return RunOutcome(
-        replace(record, base_run_id=base.run_id if base else None), tuple(rows[name] for name in sorted(rows)), listed,
+        replace(record, base_run_id=base.run_id if base else None), tuple(rows[name] for name in sorted(rows) if name != LOST), listed,
         tuple(row for row in listed if row.state in HELD_BACK),
     )
 

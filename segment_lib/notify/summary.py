@@ -8,7 +8,8 @@ from datetime import date
 
 from segment_lib.definitions_log import Definition
 from segment_lib.errors import EXIT_USAGE, ConfError, SeglakeError
-from segment_lib.metrics import EVERYONE, SegmentMetrics
+from segment_lib.figures import EVERYONE
+from segment_lib.metrics import SegmentMetrics
 from segment_lib.nightly import RunOutcome
 from segment_lib.notify_settings import Outcome
 from segment_lib.runs import Gate, State
@@ -218,7 +219,8 @@ def _steps(
         steps.append("what was published before still stands; run it again, it goes on with the inputs it had pinned")
     if any(end.held_back for end in published[-1:]):
         steps.append("seglake segments shows what is held back; seglake validate shows faults of definitions")
-    stale = sorted({day for end in published for day in end.record.stale_dates})
+    done = {end.record.snapshot_date for end in published}
+    stale = sorted({day for end in published for day in end.record.stale_dates} - done)
     if stale:
         steps.append(f"{len(stale)} later dates lean on what changed: seglake backfill --stale runs them again")
     return tuple(steps)
