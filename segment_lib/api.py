@@ -165,6 +165,29 @@ class Tenant:
 
         return compare(*self._open(), segments, date)
 
+    def overlaps(self, segment: str | None = None, date: date | None = None) -> DataFrame:
+        """How many customers each two segments share on a published date, by default the last.
+
+        Columns: segment_id, other_id, customers, share (of the first one's members), jaccard (of those in either). Each
+        pair is there both ways round, with `segment` only those that begin with it; one that shares nobody is not there.
+        Raises UsageError for a date beyond retention.
+        """
+        from pyspark.sql import functions as F
+
+        from segment_lib import definitions_log, overlaps, rebuild
+
+        lake, history = self._open()
+        run = history.published(date)
+        if segment is not None and segment not in (known := definitions_log.read(lake, run)):
+            raise UsageError(f"no segment {segment!r} on {run.snapshot_date}; {nearest(segment, known)}")
+        if not rebuild.kept(lake, history, run):
+            raise UsageError(
+                f"the overlaps of {run.snapshot_date} are no longer kept (conf retention); compare counts those of two "
+                "to five segments"
+            )
+        rows = overlaps.of_run(lake, run)
+        return rows if segment is None else rows.where(F.col("segment_id") == segment)
+
     def profiles(self, date: date | None = None) -> DataFrame:
         """The scores of a published date, by default the last: a row for each customer who ever ordered.
 

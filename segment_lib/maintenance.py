@@ -24,8 +24,8 @@ _log = logs.logger("maintenance")
 GRACE = timedelta(days=7)
 #: Tables whose rows are measured from a base: a run may have rows for a base that no longer counts.
 MEASURED = ("membership_changes", "segment_metrics", "score_moves")
-#: Tables with a row for every customer, of which only the dates that retention names are kept.
-BY_DATE = ("memberships", "customer_profiles")
+#: Tables with a row for every customer, or for every two segments, whose dates are kept as retention says.
+BY_DATE = ("memberships", "customer_profiles", "segment_overlaps")
 
 
 @dataclass(frozen=True)

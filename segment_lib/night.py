@@ -126,7 +126,7 @@ def compute(
         difference = lake.stage("difference", run_id, snapshot.difference(decided, before))
         seen = snapshot.look(difference)
     with step("sum"):
-        summed = segment_sums.summed(decided, evaluate.groups(plan), overlaps=False)
+        summed = segment_sums.summed(decided, evaluate.groups(plan), overlaps=True)
     sizes = metrics.of_run(lake, history, base)
     states = _states(work, statics, pending, plan, scorer.outdated if scorer else {})
     evaluated = frozenset(segment.id for segment in plan.segments)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import definitions_log, holdouts, metrics, profiles, rebuild, snapshot, static
+from segment_lib import definitions_log, holdouts, metrics, overlaps, profiles, rebuild, snapshot, static
 from segment_lib.figures import EVERYONE
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night, redefined
@@ -36,7 +36,7 @@ class Written:
 
 
 def write(lake: Lake, night: Night, history: History) -> Written:
-    """Writes memberships, changes, metrics, definitions, newly frozen and newly held-out members of one run."""
+    """Writes memberships, changes, metrics, overlaps, definitions, newly frozen and newly held-out members of one run."""
     run_id = night.stamp.run_id
     lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
     if night.scored is not None:
@@ -49,6 +49,8 @@ def write(lake: Lake, night: Night, history: History) -> Written:
     flows = metrics.flows(_own(lake.read("membership_changes"), night.stamp))
     rows = _metrics(lake, night, flows)
     lake.replace("segment_metrics", metrics.frame(lake.spark, rows, night.stamp), night.partition, run_id)
+    pairs = overlaps.frame(lake.spark, night.summed.shared, night.stamp)
+    lake.replace("segment_overlaps", pairs, night.partition, run_id)
     listing = definitions_log.frame(lake.spark, night.definitions, night.stamp.snapshot_date, run_id)
     lake.replace("segments", listing, night.partition, run_id)
     moved = sum(entered + left for entered, left in flows.values())

@@ -95,6 +95,9 @@ OUTPUTS = {
         "snapshot_date": "date", "run_id": "string", "base_run_id": "string", "segment_id": "string",
         **FIGURE_COLUMNS,
     },
+    "segment_overlaps": {
+        "snapshot_date": "date", "run_id": "string", "segment_id": "string", "other_id": "string", "customers": "bigint",
+    },
     "static_members": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",
         "customer_id": "string",
@@ -152,8 +155,8 @@ OUTPUTS = {
 
 #: Tables whose rows belong to one run; the rest are logs.
 PER_RUN = (
-    "memberships", "membership_changes", "segment_metrics", "static_members", "holdouts", "customer_profiles", "rfm_cuts",
-    "score_moves", "segments",
+    "memberships", "membership_changes", "segment_metrics", "segment_overlaps", "static_members", "holdouts",
+    "customer_profiles", "rfm_cuts", "score_moves", "segments",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 
 import duckdb_metrics
@@ -120,6 +121,25 @@ def test_five_segments_compared_have_exact_overlaps(spark, night):
     assert revenue["vip - one_time_shoppers"] == revenue["vip"] - revenue["one_time_shoppers"]
     assert revenue["unit"] == lake.settings.currency
     assert "<th>vip</th>" in found._repr_html_()
+
+
+def test_every_pair_of_segments_that_shares_customers_is_counted(spark, night):
+    lake, _ = night
+    tenant = Tenant(spark, lake.settings)
+    expected: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[str] = Counter()
+    for own in segments_of_each(tenant):
+        sizes.update(own)
+        expected.update(permutations(own, 2))
+    found = {(row.segment_id, row.other_id): row for row in tenant.overlaps(date=DAY).collect()}
+    assert {pair: row.customers for pair, row in found.items()} == expected and len(expected) > 50
+    for (one, other), row in found.items():
+        assert row.share == row.customers / sizes[one]
+        assert row.jaccard == row.customers / (sizes[one] + sizes[other] - row.customers)
+    only = tenant.overlaps("vip").collect()
+    assert {(row.segment_id, row.other_id) for row in only} == {pair for pair in expected if pair[0] == "vip"}
+    with pytest.raises(UsageError, match="no segment 'vop'.*vip"):
+        tenant.overlaps("vop")
 
 
 def segments_of_each(tenant: Tenant) -> list[set[str]]:
