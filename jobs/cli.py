@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from jobs import (
-    backfill, compare, customers, definitions, demo, generate, importing, ingest, notify, overlaps, preview, project,
-    ready, run, show, sql, train, why,
+    backfill, breakdown, compare, customers, definitions, demo, generate, growth, importing, ingest, notify, overlaps,
+    preview, project, ready, run, show, sql, train, why,
 )
 from jobs.runner import command
 
@@ -26,8 +26,8 @@ COMMANDS = {
     "Run": (run.run, backfill.backfill, notify.notify),
     "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (
-        show.segments, show.members, customers.customers, compare.compare, overlaps.overlaps, why.why, sql.sql,
-        show.runs,
+        show.segments, show.members, customers.customers, compare.compare, overlaps.overlaps, breakdown.breakdown,
+        growth.growth, growth.retention, growth.moves, growth.lift, why.why, sql.sql, show.runs,
     ),
     "Help": (project.doctor, demo.demo),
 }

@@ -25,6 +25,10 @@ def names(given: list[str] | None) -> list[str]:
     return [name.strip() for text in given or () for name in text.split(",") if name.strip()]
 
 
+Since = Annotated[
+    date | None, typer.Option("--since", parser=day, metavar="DATE", help="The first day; default: as far as it goes.")
+]
+Until = Annotated[date | None, typer.Option("--until", parser=day, metavar="DATE", help="The last day, included.")]
 Conf = Annotated[str, typer.Option(metavar="DIR", help="The conf folder; an s3:// prefix works too.")]
 Tenant = Annotated[str | None, typer.Option(metavar="ID", help="Whose data; default: the tenant that conf names.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as one JSON object.")]

@@ -15,7 +15,9 @@ def overlaps(
     job: Job,
     segment: Annotated[str | None, typer.Argument(metavar="[SEGMENT]", help="Only pairs with this one.")] = None,
     as_of: Date = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many pairs, those that share most of their members first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many pairs, those that share most of their members first.")
+    ] = 20,
 ) -> None:
     """Show which segments have the same customers: for each pair how many, and what share of either."""
     from pyspark.sql import functions as F

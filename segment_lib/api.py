@@ -26,9 +26,14 @@ from segment_lib.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from segment_lib.breakdown import Breakdown
+    from segment_lib.cohorts import Retention
     from segment_lib.compare import Comparison
     from segment_lib.customers.save import Saved
     from segment_lib.definition import Segment
+    from segment_lib.growth import Growth
+    from segment_lib.lift import Lift
+    from segment_lib.moves import Moves
     from segment_lib.preview import Preview
     from segment_lib.runs import History, RunRecord
     from segment_lib.storage import Lake
@@ -142,9 +147,10 @@ class Tenant:
 
         Columns: snapshot_date, segment_id, customer_id, change (entered, left), cause.
         """
+        from segment_lib import rebuild
+
         lake, history = self._open()
-        rows = _counting(lake, history, "membership_changes", segment, since, until)
-        return _without_erased(lake, rows)
+        return _without_erased(lake, rebuild.counted(lake, history, "membership_changes", segment, since, until))
 
     def metrics(
         self, segment: str | None = None, since: date | None = None, until: date | None = None
@@ -153,8 +159,10 @@ class Tenant:
 
         Dates from `since` to `until`, both included.
         """
+        from segment_lib import rebuild
+
         lake, history = self._open()
-        return _counting(lake, history, "segment_metrics", segment, since, until)
+        return rebuild.counted(lake, history, "segment_metrics", segment, since, until)
 
     def compare(self, *segments: str, date: date | None = None) -> Comparison:
         """Two to five segments on a published date, by default the last: figures side by side, and exact overlaps.
@@ -187,6 +195,87 @@ class Tenant:
             )
         rows = overlaps.of_run(lake, run)
         return rows if segment is None else rows.where(F.col("segment_id") == segment)
+
+    def growth(
+        self, segment: str, since: date | None = None, until: date | None = None, figures: Sequence[str] = ()
+    ) -> Growth:
+        """A segment on each published date from `since` to `until`: size, flows with their causes, edits.
+
+        With what its members ordered since its first date, and with other `figures` of docs/metrics.md. ``_all`` is
+        everyone. Both dates are included.
+        """
+        from segment_lib.growth import growth
+
+        return growth(*self._open(), segment, since, until, figures)
+
+    def retention(
+        self, segment: str, since: date | None = None, until: date | None = None, every: str = "month", steps: int = 12
+    ) -> Retention:
+        """Of those who first entered in each month, week or night from `since` to `until`, who is in so much later."""
+        from segment_lib.cohorts import retention
+
+        return retention(*self._open(), segment, since, until, every, steps)
+
+    def moves(self, *segments: str, since: date | None = None, until: date | None = None) -> Moves:
+        """How many customers went from which of these segments to which, between two published dates; exact.
+
+        By default from the date before the last to the last.
+        """
+        from segment_lib.moves import moves
+
+        return moves(*self._open(), segments, since, until)
+
+    def score_moves(
+        self, score: str = "rfm.group", since: date | None = None, until: date | None = None
+    ) -> Moves:
+        """The same between the groups of a score, ``rfm.group`` or ``churn.status``, as published."""
+        from segment_lib.moves import score_moves
+
+        return score_moves(*self._open(), score, since, until)
+
+    def lift(self, segment: str, date: date | None = None, days: int = 30) -> Lift:
+        """Net revenue per head of members who may be reached against the held-out, so many days after first exposure.
+
+        With the 95% interval of the difference and of the ratio. Raises UsageError for a segment without a holdout.
+        """
+        from segment_lib.lift import lift
+
+        return lift(*self._open(), segment, date, days)
+
+    def order_segments(
+        self, segment: str | None = None, since: date | None = None, until: date | None = None
+    ) -> DataFrame:
+        """(snapshot_date, order_id, segment_id): each date's orders by who was a member that night.
+
+        Of segments with ``analytics: true``; dates from `since` to `until`, both included.
+        """
+        from pyspark.sql import functions as F
+
+        lake, history = self._open()
+        runs = [
+            run.run_id for run in history.winners()
+            if (since is None or run.snapshot_date >= since) and (until is None or run.snapshot_date <= until)
+        ]
+        rows = lake.read("order_segments").where(F.col("run_id").isin(runs)).drop("run_id")
+        return rows if segment is None else rows.where(F.col("segment_id") == segment)
+
+    def breakdown(
+        self, segment: str, by: str, since: date | None = None, until: date | None = None, date: date | None = None
+    ) -> Breakdown:
+        """The members on a published date, by default the last, by a column or behaviour, and what each group bought.
+
+        `by` is one of the names in docs/breakdown.md; purchases count from `since` to `until`, both included.
+        """
+        return self.breakdowns(segment, by=[by], since=since, until=until, date=date)[0]
+
+    def breakdowns(
+        self, *segments: str, by: Sequence[str] = (), since: date | None = None, until: date | None = None,
+        date: date | None = None,
+    ) -> tuple[Breakdown, ...]:
+        """Several segments by several charts, by default those of conf, in one pass over the inputs."""
+        from segment_lib.breakdown import breakdowns
+
+        return breakdowns(*self._open(), segments, by, since, until, date)
 
     def profiles(self, date: date | None = None) -> DataFrame:
         """The scores of a published date, by default the last: a row for each customer who ever ordered.
@@ -275,23 +364,6 @@ def _members(lake: Lake, history: History, run: RunRecord, segment: str | None) 
         raise UsageError(f"no segment {segment!r} on {run.snapshot_date}; {nearest(segment, known)}")
     one = members.select("customer_id", F.explode("segments").alias("one")).where(F.col("one.id") == segment)
     return one.select("customer_id", F.col("one.since").alias("since"))
-
-
-def _counting(
-    lake: Lake, history: History, table: str, segment: str | None, since: date | None, until: date | None
-) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    from segment_lib import rebuild
-
-    links = [
-        (run, base) for run, base in history.links()
-        if (since is None or run.snapshot_date >= since) and (until is None or run.snapshot_date <= until)
-    ]
-    rows = lake.read(table).where(rebuild.counting(links))
-    if segment is not None:
-        rows = rows.where(F.col("segment_id") == segment)
-    return rows.drop("run_id", "base_run_id")
 
 
 def _without_erased(lake: Lake, frame: DataFrame) -> DataFrame:

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from functools import reduce
-from html import escape
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from pyspark.sql import functions as F
 from segment_lib import definitions_log, metrics, rebuild
 from segment_lib.errors import UsageError, nearest
 from segment_lib.figures import EVERYONE, FIGURES, Figure, Number
+from segment_lib.html_tables import table
 from segment_lib.inputs import without_erased
 
 if TYPE_CHECKING:
@@ -93,8 +92,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         regions = [{"in": " and ".join(region.inside), "customers": region.customers} for region in self.regions]
-        figures = f"<h4>{self.snapshot_date}</h4>{_table(self.rows())}"
-        return f"{figures}<p>Who is in which, and in no other</p>{_table(regions)}"
+        figures = f"<h4>{self.snapshot_date}</h4>{table(self.rows())}"
+        return f"{figures}<p>Who is in which, and in no other</p>{table(regions)}"
 
 
 def compare(lake: Lake, history: History, segments: Sequence[str], day: date | None = None) -> Comparison:
@@ -130,14 +129,3 @@ def _regions(members: DataFrame, segments: Sequence[str]) -> list[Region]:
         for row in counted
     ]
     return sorted(regions, key=lambda region: (-region.customers, region.inside))
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    def cell(value: Any) -> str:
-        return "-" if value is None else f"{value:,.2f}" if isinstance(value, Decimal) else str(value)
-
-    def line(tag: str, cells: Sequence[Any]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell(value))}</{tag}>" for value in cells) + "</tr>"
-
-    head = line("th", list(rows[0])) if rows else ""
-    return f"<table>{head}{''.join(line('td', list(row.values())) for row in rows)}</table>"

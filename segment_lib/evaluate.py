@@ -9,7 +9,7 @@ from itertools import groupby
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import customer_totals
+from segment_lib import axis, customer_totals
 from segment_lib.columns import Names, test_column
 from segment_lib.limits import cut
 from segment_lib.plan import EvaluationPlan
@@ -26,7 +26,8 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
     have (customer_id, segments). Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
     orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a
-    member there, else the snapshot date. A plan of all totals adds what `segment_sums.summed` takes.
+    member there, else the snapshot date. A plan of all totals adds what `segment_sums.summed` takes, one that asks for
+    the orders of the day adds their ids (`axis`).
     """
     customers = found.customers.where("_evaluated")
     names = Names(
@@ -59,6 +60,7 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
         F.col("_has_new").alias("has_new"),
         F.col("_has_late").alias("has_late"),
         _segments(plan).alias("segments"),
+        *([F.col(axis.STAGED).alias(axis.DECIDED)] if plan.day_orders else ()),
         *_summed(plan, lost, customers.columns),
     )
 

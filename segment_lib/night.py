@@ -49,6 +49,7 @@ class Night:
     `shown` are the segments that have a size tonight; `hashes` the effective hash that made the members of each.
     With `copied`, only `computed` segments are this run's own and the others are copied from that run.
     `everyone_known` is false when the base's snapshot had to be rebuilt, which does not tell who was in no segment.
+    `analytics` are the segments of which the day's orders are published.
     """
 
     stamp: Stamp
@@ -67,6 +68,7 @@ class Night:
     pins: Mapping[str, int]
     everyone_known: bool
     rows: Mapping[str, int]
+    analytics: frozenset[str] = frozenset()
     scored: Scored | None = None
     copied: RunRecord | None = None
     computed: frozenset[str] | None = None
@@ -88,12 +90,13 @@ def planned(
     clock, catalogue = Clock(work.snapshot_date, settings.zone), settings.names()
     only = work.asked if work.copied is not None else None
     stalled = {name: row.reason for name, row in work.held_before.items()}
-    return build_plan(
+    plan = build_plan(
         work.definitions.segments, catalogue, clock, fixed=statics.fixed, stalled=stalled, only=only,
         scores=scorer.names if scorer else frozenset(),
         needed=(*(scorer.features(clock, catalogue) if scorer else ()), *CONTACT_FIELDS),
         totals=frozenset(PLACES),
     )
+    return replace(plan, day_orders=bool(_analytics(work)))
 
 
 def compute(
@@ -154,8 +157,12 @@ def compute(
         },
         freezing={name: own for name, own in statics.freezing.items() if name in evaluated},
         base=base, pins=work.pins, everyone_known=known, rows=rows, scored=scored, copied=work.copied,
-        computed=work.recomputed if work.copied else None,
+        computed=work.recomputed if work.copied else None, analytics=_analytics(work),
     )
+
+
+def _analytics(work: Preparation) -> frozenset[str]:
+    return frozenset(segment.id for segment in work.definitions.segments if segment.analytics)
 
 
 def _fixed_members(

@@ -54,6 +54,8 @@ class EvaluationPlan:
     needed: tuple[core.Value, ...] = ()
     #: Which of `totals.TOTALS` the scan adds up for each customer.
     totals: frozenset[str] = frozenset(BASIC)
+    #: Whether the scan keeps the ids of the snapshot date's orders (`axis`).
+    day_orders: bool = False
 
     def nodes(self) -> Iterable[core.Node]:
         """Every node of every evaluated definition."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import definitions_log, holdouts, metrics, overlaps, profiles, rebuild, snapshot, static
+from segment_lib import axis, definitions_log, holdouts, metrics, overlaps, profiles, rebuild, snapshot, static
 from segment_lib.figures import EVERYONE
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night, redefined
@@ -36,7 +36,7 @@ class Written:
 
 
 def write(lake: Lake, night: Night, history: History) -> Written:
-    """Writes memberships, changes, metrics, overlaps, definitions, newly frozen and newly held-out members of one run."""
+    """Writes the rows of one run: members and changes, figures and overlaps, definitions, who is frozen or held out, orders."""
     run_id = night.stamp.run_id
     lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
     if night.scored is not None:
@@ -45,6 +45,8 @@ def write(lake: Lake, night: Night, history: History) -> Written:
         frozen = static.tonight(night.decided, night.freezing, night.stamp)
         lake.replace("static_members", frozen, night.partition, run_id)
     _write_exposures(lake, night, history)
+    if night.analytics:
+        lake.replace("order_segments", axis.rows(night.decided, night.analytics, night.stamp), night.partition, run_id)
     lake.replace("membership_changes", _changes(lake, night), night.partition, run_id)
     flows = metrics.flows(_own(lake.read("membership_changes"), night.stamp))
     rows = _metrics(lake, night, flows)

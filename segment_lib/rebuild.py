@@ -7,6 +7,7 @@ changes since. A member's `since` is the date it last entered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame
@@ -74,3 +75,21 @@ def counting(links: Sequence[tuple[RunRecord, str | None]]) -> Column:
     pairs = [f"{run.run_id}/{base or ''}" for run, base in links]
     pair = F.concat("run_id", F.lit("/"), F.coalesce("base_run_id", F.lit("")))
     return F.col("run_id").isin([run.run_id for run, _ in links]) & pair.isin(pairs)
+
+
+def counted(
+    lake: Lake, history: History, table: str, segment: str | None = None, since: date | None = None,
+    until: date | None = None,
+) -> DataFrame:
+    """The rows of a table with a base that count, without the ids of runs; dates from `since` to `until`, both included.
+
+    They are as they were published: rows of customers who were erased since are among them.
+    """
+    links = [
+        (run, base) for run, base in history.links()
+        if (since is None or run.snapshot_date >= since) and (until is None or run.snapshot_date <= until)
+    ]
+    rows = lake.read(table).where(counting(links))
+    if segment is not None:
+        rows = rows.where(F.col("segment_id") == segment)
+    return rows.drop("run_id", "base_run_id")

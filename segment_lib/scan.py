@@ -16,7 +16,7 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import core, customer_totals
+from segment_lib import axis, core, customer_totals
 from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock, Interval
 from segment_lib.columns import Names, feature_column, test_column
@@ -128,6 +128,8 @@ def _aggregated(
     columns = _row_columns(features, same, source, rows.columns)
     if source == "events" and customer_totals.wants_all(plan.totals):
         columns = [*dict.fromkeys((*columns, "session_id"))]
+    if source == "orders" and plan.day_orders:
+        columns = [*dict.fromkeys((*columns, "order_id"))]
     values = customer_totals.order_values(plan.catalogue.purchase_statuses) if source == "orders" else {}
     prepared = rows.select(
         F.when(reject.isNull(), F.col("customer_id")).alias("customer_id"),
@@ -160,6 +162,8 @@ def _aggregated(
         "orders": lambda: customer_totals.order_sums(plan.totals, seen_values, plan.clock),
         "events": lambda: customer_totals.event_sums(plan.totals, plan.clock),
     }.get(source, list)()
+    if source == "orders" and plan.day_orders:
+        totals.append(axis.collected(plan.clock))
     grouped = prepared.groupBy("customer_id", "_reject").agg(
         F.count(F.lit(1)).alias(f"_rows_{source}"),
         F.max(F.when(known, F.col("_time"))).alias(f"_newest_{source}"),
@@ -279,6 +283,7 @@ def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
         some("new", SCANNED).alias("_has_new"),
         some("late", SOURCES).alias("_has_late"),
         *customer_totals.finished(plan.totals),
+        *([axis.finished()] if plan.day_orders else ()),
         *(F.coalesce(F.col(f"_rows_{source}"), F.lit(0).cast("bigint")).alias(f"_rows_{source}") for source in SCANNED),
         *(F.col(f"_reject_{source}") for source in SCANNED),
         *(F.col(f"_newest_{source}") for source in SOURCES),

@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from segment_lib.catalogue import SCORES, Catalogue, Type
+from segment_lib.charts import MOST_CHARTS, parse_chart
 from segment_lib.clock import Step
 from segment_lib.customer_settings import CustomersSection
 from segment_lib.errors import nearest
@@ -85,6 +86,11 @@ class CatalogueSection(Section):
             raise ValueError(f"purchase_statuses not among order_statuses: {', '.join(sorted(unknown))}")
         return self
 
+    def names(self) -> Catalogue:
+        """The catalogue as definitions use it, with the scores that the models publish."""
+        names = {name: getattr(self, name) for name in type(self).model_fields}
+        return Catalogue(**{**names, "scores": SCORES | self.scores})
+
 
 class Mapping(Section):
     """Where a column comes from: a source column, how its text is read, or one value for all rows."""
@@ -152,6 +158,21 @@ class GatesSection(Section):
     max_turnover: Share | None = 0.3
 
 
+class FoldSection(Section):
+    """Groups of a breakdown that are put together as "other": those that are smaller than either."""
+
+    customers: Annotated[int, Field(ge=0)] = 5
+    #: Of the segment's members; at least a thousandth, so that there are never more than a thousand groups.
+    share: Annotated[float, Field(ge=0.001, le=1)] = 0.01
+
+
+class BreakdownsSection(Section):
+    """What a segment is broken down by when nothing is named, and which groups are too small to be shown."""
+
+    charts: Annotated[tuple[str, ...], Field(max_length=MOST_CHARTS)] = ()
+    fold: FoldSection = FoldSection()
+
+
 class RetentionSection(Section):
     #: Daily snapshots that are kept.
     snapshots: Annotated[int, Field(ge=2)] = 35
@@ -177,6 +198,7 @@ class Settings(Section):
     rfm: RfmSection = RfmSection()
     models: ModelsSection = ModelsSection()
     customers: CustomersSection = CustomersSection()
+    breakdowns: BreakdownsSection = BreakdownsSection()
     #: Whom to tell when a run ends, each entry under a name of its own.
     notify: dict[EntryName, NotifyEntry] = {}
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
@@ -189,6 +211,15 @@ class Settings(Section):
         if wrong:
             raise ValueError(f"kept belongs to events and orders, whose rows have a time, not to {', '.join(wrong)}")
         return inputs
+
+    @field_validator("breakdowns")
+    @classmethod
+    def _charts_are_known(cls, breakdowns: BreakdownsSection, info: ValidationInfo) -> BreakdownsSection:
+        # A section that is faulty itself knows no names; its faults are told instead.
+        personal = info.data["customers"].personal_fields if "customers" in info.data else ()
+        for text in breakdowns.charts if "catalogue" in info.data else ():
+            parse_chart(text, info.data["catalogue"].names(), personal)
+        return breakdowns
 
     @model_validator(mode="after")
     def _personal_fields_are_fields(self):
@@ -205,9 +236,7 @@ class Settings(Section):
 
     def names(self) -> Catalogue:
         """The catalogue as definitions use it."""
-        section = self.catalogue
-        names = {name: getattr(section, name) for name in type(section).model_fields}
-        return Catalogue(**{**names, "scores": SCORES | section.scores})
+        return self.catalogue.names()
 
     def input(self, table: str) -> InputSection:
         return self.inputs.get(table, InputSection())

@@ -127,6 +127,9 @@ OUTPUTS = {
         "snapshot_date": "date", "run_id": "string", "base_run_id": "string", "score": "string",
         "before": "string", "now": "string", "customers": "bigint",
     },
+    "order_segments": {
+        "snapshot_date": "date", "run_id": "string", "order_id": "string", "segment_id": "string",
+    },
     "segments": {
         "snapshot_date": "date", "run_id": "string", "segment_id": "string", "definition_hash": "string",
         "name": "string", "kind": "string", "status": "string", "state": "string", "reason": "string",
@@ -156,7 +159,7 @@ OUTPUTS = {
 #: Tables whose rows belong to one run; the rest are logs.
 PER_RUN = (
     "memberships", "membership_changes", "segment_metrics", "segment_overlaps", "static_members", "holdouts",
-    "customer_profiles", "rfm_cuts", "score_moves", "segments",
+    "customer_profiles", "rfm_cuts", "score_moves", "order_segments", "segments",
 )
 
 

@@ -37,6 +37,7 @@ HEAVY = ("pyspark", "delta", "pandas", "numpy", "pyarrow", "boto3")
 
 #: Calls that bring rows to the driver, each reviewed: module -> function -> why their number is bounded.
 TO_DRIVER = {
+    "jobs/overlaps.py": {"overlaps": "--limit, at most 10,000"},
     "jobs/show.py": {"members": "--limit, at most 10,000"},
     "models/histories.py": {
         "group_sizes": "a row a group", "counts_by_day": "a row a day", "log_gaps": "one row",
@@ -48,16 +49,26 @@ TO_DRIVER = {
         "timed": "one row", "sql_margins": "a row a number of orders or an age",
         "sql_value_margins": "a row a number of orders", "_summed": "one row",
     },
+    "segment_lib/breakdown.py": {
+        "_sizes": "a row a segment", "_grouped": "a thousand groups a chart and segment at most, the smaller ones folded",
+    },
+    "segment_lib/cohorts.py": {"_counted": "a row a published date and step"},
     "segment_lib/compare.py": {"_regions": "at most 31 rows"},
     "segment_lib/customers/stream.py": {"_rows": "a range of 50,000 rows, and the next one"},
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
+    "segment_lib/growth.py": {
+        "_numbers": "a row a published date", "_causes": "a row a published date, change and cause",
+        "_listed": "a row a published date",
+    },
     "segment_lib/ingest.py": {
         "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",
     },
     "segment_lib/maintenance.py": {"_distinct": "a row a run"},
     "segment_lib/metrics.py": {"read": "a row a segment", "flows": "a row a segment"},
     "segment_lib/segment_sums.py": {"summed": "a row a segment and figure, bin or other segment"},
+    "segment_lib/lift.py": {"_began": "one row", "_summed": "four rows"},
     "segment_lib/limits.py": {"cut": "one row", "_nth_id": "a row a task, and one"},
+    "segment_lib/moves.py": {"_told": "MOST_PAIRS rows at most, more is refused"},
     "segment_lib/preview/compute.py": {"_sums": "one row"},
     "segment_lib/preview/masked.py": {"examples": "thirty masked rows"},
     "segment_lib/ranks.py": {

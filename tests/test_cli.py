@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 NAMES = {
     "init", "ingest", "generate", "validate", "schema", "plan", "run", "backfill", "segments", "members", "runs",
     "doctor", "demo", "preview", "ready", "import", "why", "sql", "train", "backtest", "models",
-    "compare", "customers", "notify", "overlaps",
+    "compare", "customers", "notify", "overlaps", "growth", "retention", "moves", "lift", "breakdown",
 }
 LAST = date(2026, 3, 31)
 
