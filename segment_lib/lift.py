@@ -149,7 +149,7 @@ def difference(reached: Arm, held_out: Arm) -> Interval:
 
     >>> found = difference(Arm(100, Decimal(1200), 25.0), Arm(50, Decimal(500), 16.0))
     >>> found.value, round(found.low, 3), round(found.high, 3)
-    (2.0, 0.502, 3.498)
+    (2.0, 0.505, 3.495)
     >>> difference(Arm(100, Decimal(1200), 25.0), Arm(3, Decimal(30), 16.0))
     Interval(value=2.0, low=None, high=None)
     """
@@ -173,7 +173,7 @@ def ratio(reached: Arm, held_out: Arm) -> Interval:
 
     >>> found = ratio(Arm(100, Decimal(1200), 25.0), Arm(50, Decimal(500), 16.0))
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
-    (1.2, 1.044, 1.388)
+    (1.2, 1.047, 1.384)
     """
     if not reached.customers or not held_out.customers or not held_out.revenue:
         return Interval(None)

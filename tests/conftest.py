@@ -88,6 +88,14 @@ def event_log(spark, event_log_folder):
     return written
 
 
+@pytest.fixture(scope="session")
+def drawn(spark, tmp_path_factory):
+    """A tenant whose nights are drawn, with the truth that they were drawn from; nobody writes to it."""
+    from published_shop import publish
+
+    return publish(spark, tmp_path_factory.mktemp("drawn") / "shop")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(root=str(tmp_path / "lake"))

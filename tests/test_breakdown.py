@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from commands import result, seglake
-from published_shop import DATES, GONE, ZONE, PublishedShop, midnight, publish
+from published_shop import DATES, GONE, ZONE, PublishedShop, midnight
 
 from segment_lib.breakdown import OTHER, UNKNOWN, Breakdown
 from segment_lib.catalogue import Catalogue
@@ -21,11 +21,6 @@ from segment_lib.errors import EXIT_USAGE, ConfError, UsageError
 
 LAST = DATES[-1]
 SINCE, UNTIL = LAST - timedelta(days=40), LAST - timedelta(days=2)
-
-
-@pytest.fixture(scope="module")
-def drawn(spark, tmp_path_factory) -> PublishedShop:
-    return publish(spark, tmp_path_factory.mktemp("broken down") / "shop")
 
 
 # The same in plain Python ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from math import isclose
 import pytest
 from commands import result, seglake
 from published_shop import (
-    DATES, DELETED, EDIT, GONE, HOLDOUT, REFERENCE, SALT, PublishedShop, bucket, midnight, percent_on, publish,
+    DATES, DELETED, EDIT, GONE, HOLDOUT, REFERENCE, SALT, PublishedShop, bucket, midnight, percent_on,
 )
 from scipy import stats
 from test_nightly import FIRST, SECOND, THIRD, Shop, shop  # noqa: F401
@@ -24,11 +24,6 @@ from segment_lib.lift import Arm, difference, ratio
 
 LAST = DATES[-1]
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def drawn(spark, tmp_path_factory) -> PublishedShop:
-    return publish(spark, tmp_path_factory.mktemp("drawn") / "shop")
 
 
 # Growth --------------------------------------------------------------------------------------------------------------
