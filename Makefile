@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 DEMO ?= build/demo
 
-.PHONY: help setup java demo test lint soak bench bench-models wheel zip lock clean
+.PHONY: help setup java browser demo test lint soak bench bench-models wheel zip lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what this file can do
@@ -17,6 +17,9 @@ setup: java $(STAMPS)/jars  ## venv, pinned packages, Spark's jars, and a Java r
 
 java:
 	@scripts/java.sh
+
+browser:
+	@scripts/browser.sh
 
 $(STAMPS)/venv: scripts/venv.sh
 	scripts/venv.sh $(VENV) $(PYTHON)
@@ -39,7 +42,7 @@ demo: setup  ## CDNOW and generated events, two consecutive dates, and the segme
 	$(BIN)/seglake demo $(DEMO)
 
 # Two workers, each with a Spark session of its own: one plans on the driver while the other computes.
-test: setup  ## every test; the last line is pytest's own summary
+test: setup browser  ## every test; the last line is pytest's own summary
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 soak: setup  ## the long random comparisons and repeated kills that `make test` runs only in short

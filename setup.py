@@ -31,13 +31,15 @@ RUNTIME = [
     "requests>=2.32,<3",
     "tenacity>=9,<10",
     "xlsxwriter>=3.2,<4",
+    "altair>=6,<7",
+    "vl-convert-python>=1.9,<2",  # the charts' script, so that a page needs no network
 ]
 DEMO = ["lifetimes==0.11.3"]  # only for the CDNOW order log that it ships; never imported
 BENCH = ["duckdb>=1.4", "polars>=1.30"]
 TEST = [
     "pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "jsonschema>=4.23",
     "moto[s3,server]>=5.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "deltalake>=1.1",
-    "aiosmtpd>=1.4.6", "cryptography>=44", "openpyxl>=3.1",
+    "aiosmtpd>=1.4.6", "cryptography>=44", "openpyxl>=3.1", "selenium>=4.30",
 ]
 
 

@@ -6,7 +6,7 @@ import typer
 
 from jobs import (
     backfill, breakdown, compare, customers, definitions, demo, generate, growth, importing, ingest, notify, overlaps,
-    preview, project, ready, run, show, sql, train, why,
+    preview, project, ready, report, run, show, sql, train, why,
 )
 from jobs.runner import command
 
@@ -27,7 +27,7 @@ COMMANDS = {
     "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (
         show.segments, show.members, customers.customers, compare.compare, overlaps.overlaps, breakdown.breakdown,
-        growth.growth, growth.retention, growth.moves, growth.lift, why.why, sql.sql, show.runs,
+        growth.growth, growth.retention, growth.moves, growth.lift, report.report, why.why, sql.sql, show.runs,
     ),
     "Help": (project.doctor, demo.demo),
 }

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from segment_lib.conf import load_settings
@@ -172,6 +173,21 @@ class Tenant:
         from segment_lib.compare import compare
 
         return compare(*self._open(), segments, date)
+
+    def report(
+        self, output: str | Path | None = None, segments: Sequence[str] = (), date: date | None = None, *,
+        sql: bool = False, breakdowns: bool = False,
+    ) -> Path:
+        """Writes a published date, by default the last, with all dates before it as one HTML page; gives its path.
+
+        It opens without network, and shows no customer but ten masked members a segment. `output` is a file, by default
+        TENANT-DATE.html in the working folder; of some `segments` alone if named; with `sql` also the SQL of each,
+        with `breakdowns` the charts that conf lists for it.
+        """
+        from segment_lib.report.gather import gather
+        from segment_lib.report.write import write
+
+        return write(gather(*self._open(), segments, date, sql=sql, breakdowns=breakdowns), output)
 
     def overlaps(self, segment: str | None = None, date: date | None = None) -> DataFrame:
         """How many customers each two segments share on a published date, by default the last.

@@ -138,8 +138,8 @@ def growth(
     if not numbers:
         known = {EVERYONE, LOST, *definitions_log.read(lake, history.latest)} - {segment}
         raise UsageError(f"no segment {segment!r} was ever published with a size; {nearest(segment, known)}")
-    listed = [] if segment in (EVERYONE, LOST) else _listed(lake, history, segment)
-    nights = _nights(numbers, listed, _causes(lake, history, segment), figures)
+    of_date = listed(lake, history, segment).get(segment, [])
+    nights = _nights(numbers, of_date, _causes(lake, history, segment), figures)
     inside = tuple(
         night for night in nights
         if (since is None or night.snapshot_date >= since) and (until is None or night.snapshot_date <= until)
@@ -175,7 +175,7 @@ def _causes(lake: Lake, history: History, segment: str) -> dict[date, dict[tuple
 
 
 @dataclass(frozen=True)
-class _Listed:
+class Listed:
     """What the list of definitions says of a segment on a date; `effective` is the hash with what it refers to."""
 
     snapshot_date: date
@@ -184,29 +184,33 @@ class _Listed:
     state: str
 
 
-def _listed(lake: Lake, history: History, segment: str) -> list[_Listed]:
-    """The segment in the list of each published date that has it, dates ascending."""
-    winners = [run.run_id for run in history.winners()]
-    hashes = F.try_element_at(F.col("definition_hashes"), F.lit(segment)).alias("effective")
+def listed(
+    lake: Lake, history: History, segment: str | None = None, until: date | None = None
+) -> dict[str, list[Listed]]:
+    """Segment -> what the list of each published date up to `until` says of it, dates ascending; of all by default."""
+    winners = [run.run_id for run in history.winners() if until is None or run.snapshot_date <= until]
     runs = lake.read("runs").where(F.col("run_id").isin(winners) & F.col("state").isin("published", "partial"))
-    rows = lake.read("segments").where(F.col("run_id").isin(winners) & (F.col("segment_id") == segment))
-    found = rows.join(runs.select("run_id", hashes), "run_id", "left").select(
-        "snapshot_date", F.col("definition_hash").alias("own"), "effective", "state"
-    ).collect()
-    return sorted((_Listed(**row.asDict()) for row in found), key=lambda row: row.snapshot_date)
+    hashes = runs.select("run_id", F.explode("definition_hashes").alias("segment_id", "effective"))
+    rows = lake.read("segments").where(F.col("run_id").isin(winners))
+    rows = rows if segment is None else rows.where(F.col("segment_id") == segment)
+    columns = ("segment_id", "snapshot_date", F.col("definition_hash").alias("own"), "effective", "state")
+    found: dict[str, list[Listed]] = defaultdict(list)
+    for name, *values in rows.join(hashes, ["run_id", "segment_id"], "left").select(*columns).collect():
+        found[name].append(Listed(*values))
+    return {name: sorted(rows, key=lambda row: row.snapshot_date) for name, rows in found.items()}
 
 
 # What follows from it ------------------------------------------------------------------------------------------------
 
 
-def _changed(before: _Listed | None, now: _Listed) -> str | None:
+def changed(before: Listed | None, now: Listed) -> str | None:
     """What became of the definition between two published dates.
 
     >>> day, later = date(2026, 1, 1), date(2026, 1, 2)
-    >>> first = _Listed(day, "a", "a1", "active")
-    >>> _changed(None, first), _changed(first, _Listed(later, "a", "a2", "active"))
+    >>> first = Listed(day, "a", "a1", "active")
+    >>> changed(None, first), changed(first, Listed(later, "a", "a2", "active"))
     ('created', 'reference edited')
-    >>> _changed(first, _Listed(later, "b", "a1", "waiting")), _changed(first, _Listed(later, "a", "a1", "active"))
+    >>> changed(first, Listed(later, "b", "a1", "waiting")), changed(first, Listed(later, "a", "a1", "active"))
     ('edited', None)
     """
     gone = DefinitionState.DELETED
@@ -221,13 +225,13 @@ def _changed(before: _Listed | None, now: _Listed) -> str | None:
 
 
 def _nights(
-    numbers: Mapping[date, Mapping[str, Any]], listed: Sequence[_Listed],
+    numbers: Mapping[date, Mapping[str, Any]], of_dates: Sequence[Listed],
     causes: Mapping[date, Mapping[tuple[str, str], int]], figures: Iterable[str],
 ) -> list[GrowthNight]:
     """A night for each date with a size, with changes of members or with a change of the definition."""
-    states = {row.snapshot_date: row for row in listed}
-    changed = {now.snapshot_date: _changed(before, now) for before, now in pairwise([None, *listed])}
-    dates = numbers.keys() | causes.keys() | {day for day, what in changed.items() if what}
+    states = {row.snapshot_date: row for row in of_dates}
+    edits = {now.snapshot_date: changed(before, now) for before, now in pairwise([None, *of_dates])}
+    dates = numbers.keys() | causes.keys() | {day for day, what in edits.items() if what}
     sums: dict[str, Number] = {name: 0 for name in ADDED}
     nights = []
     for day in sorted(dates):
@@ -241,7 +245,7 @@ def _nights(
         }
         nights.append(GrowthNight(
             day, row.get("customers"), *((row if row else flows)[side] for side in ("entered", "left")),
-            dict(causes.get(day, {})), states[day].state if day in states else None, changed.get(day),
+            dict(causes.get(day, {})), states[day].state if day in states else None, edits.get(day),
             row.get("stale_since"), {name.removesuffix("_day"): value for name, value in sums.items()},
             {name: row.get(name) for name in figures},
         ))

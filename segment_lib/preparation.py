@@ -138,6 +138,11 @@ def _gone(lake: Lake, pins: Mapping[str, int]) -> list[str]:
     return gone
 
 
+def kept(lake: Lake, run: RunRecord) -> bool:
+    """Whether all inputs that a run had pinned are still there."""
+    return not _gone(lake, run.inputs)
+
+
 def require(lake: Lake, run: RunRecord, what: str) -> None:
     """Raises InputError that names the inputs which a run had pinned and which are no longer kept."""
     gone = _gone(lake, run.inputs)

@@ -58,7 +58,7 @@ TO_DRIVER = {
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
     "segment_lib/growth.py": {
         "_numbers": "a row a published date", "_causes": "a row a published date, change and cause",
-        "_listed": "a row a published date",
+        "listed": "a row a segment and published date",
     },
     "segment_lib/ingest.py": {
         "_merge": "a row a kind of change", "run": "a row a reason, with the days that the load touches",
@@ -69,6 +69,10 @@ TO_DRIVER = {
     "segment_lib/lift.py": {"_began": "one row", "_summed": "four rows"},
     "segment_lib/limits.py": {"cut": "one row", "_nth_id": "a row a task, and one"},
     "segment_lib/moves.py": {"_told": "MOST_PAIRS rows at most, more is refused"},
+    "segment_lib/report/gather.py": {
+        "_sizes": "a row a segment and published date", "_shared": "a row a pair of segments",
+        "_sample": "some four thousand rows without ids", "_examples": "ten masked rows a segment",
+    },
     "segment_lib/preview/compute.py": {"_sums": "one row"},
     "segment_lib/preview/masked.py": {"examples": "thirty masked rows"},
     "segment_lib/ranks.py": {

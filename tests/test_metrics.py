@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import duckdb_metrics
@@ -140,6 +142,38 @@ def test_every_pair_of_segments_that_shares_customers_is_counted(spark, night):
     assert {(row.segment_id, row.other_id) for row in only} == {pair for pair in expected if pair[0] == "vip"}
     with pytest.raises(UsageError, match="no segment 'vop'.*vip"):
         tenant.overlaps("vop")
+
+
+def test_the_report_shows_what_is_published_and_no_customer(spark, night, tmp_path):
+    lake, _ = night
+    tenant = Tenant(spark, lake.settings)
+    page = tenant.report(tmp_path, date=DAY, breakdowns=True).read_text(encoding="utf-8")
+    data = json.loads(re.search('id="data">(.*?)</script>', page)[1])
+    stored = metrics.of_run(lake, read_history(lake), read_history(lake).winner(DAY))
+    shown = {one["id"]: one for one in data["segments"]}
+    assert shown.keys() == {one.id for one in ready_segments()} and data["dates"] == [DAY.isoformat()]
+    names = [figure["name"] for figure in data["figures"]]
+    for name, part in [*shown.items(), ("_all", data["everyone"])]:
+        assert part["sizes"]["customers"] == [stored[name].customers]
+        told = dict(zip(names, part["figures"], strict=True))
+        assert told["net_revenue"] == pytest.approx(float(stored[name]["net_revenue"]))
+    members = segments_of_each(tenant)
+    places = {one["id"]: place for place, one in enumerate(data["segments"])}
+    assert data["sample"]["of"] == len(members)
+    own_places = [tuple(sorted(map(places.get, own))) for own in members]
+    assert sorted(map(tuple, data["sample"]["customers"])) == sorted(own_places)
+    pairs = Counter(pair for own in own_places for pair in combinations(own, 2))
+    assert {(one, other): customers for one, other, customers in data["shared"]} == pairs
+    vip = shown["vip"]
+    assert len(vip["examples"]) == min(10, stored["vip"].customers)
+    assert all(value is None or value.endswith("***") for row in vip["examples"] for name, value in row.items()
+               if name in ("customer", "first name", "last name", "email"))
+    ids = [row.customer_id for row in tenant.customers(date=DAY).collect()]
+    assert not [one for one in ids if re.search(rf"\b{one}\b", page.split('id="specs"')[0])]
+    assert vip["edits"] == [[0, "created"]] and "where:" in vip["yaml"] and vip["label"]
+    assert sum(group["customers"] for group in vip["breakdowns"][0]["groups"]) == stored["vip"].customers
+    with pytest.raises(UsageError, match="no segment 'vop'.*vip"):
+        tenant.report(tmp_path, ["vop"])
 
 
 def segments_of_each(tenant: Tenant) -> list[set[str]]:

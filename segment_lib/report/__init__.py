@@ -1,0 +1,1 @@
+"""The report of a tenant: what is published, gathered as plain values, and written as one page that opens anywhere."""
