@@ -268,8 +268,10 @@
     detail.replaceChildren(
       make("p", {}, make("a", { href: "#list" }, "All segments")),
       make("h2", { id: "detail-title" }, segment.title),
-      make("p", { class: "soft" }, [segment.kind, segment.state, segment.used_by?.length ? `used by ${segment.used_by.join(", ")}` : ""]
-        .filter(Boolean).join(" · ").replaceAll("_", " ")),
+      make("p", { class: "soft" }, [
+        segment.kind, segment.state?.replaceAll("_", " "),
+        segment.used_by?.length ? `used by ${segment.used_by.join(", ")}` : "",
+      ].filter(Boolean).join(" · ")),
       make("div", { role: "tablist", "aria-label": "About this segment" }, buttons), panel);
     detail.hidden = false;
     select(0);
