@@ -17,12 +17,13 @@ def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")] = Path("seglake-demo"),
     seed: Annotated[int, typer.Option(help="Equal seeds give equal rows beside the real orders.")] = 7,
 ) -> int:
-    """Load real orders and generated visits, run two consecutive nights, and show the segments that come out."""
+    """Load real orders and generated visits, run two consecutive nights, and show and report what comes out."""
     import segment_lib
     from jobs import views
     from jobs.scoring import needed_tracking, scorers
     from jobs.train import recorded
     from segment_lib import generate, nightly
+    from segment_lib.api import Tenant
     from segment_lib.ingest import ingest
     from segment_lib.runs import new_run_id
     from segment_lib.scaffold import scaffold_demo
@@ -58,11 +59,14 @@ def demo(
                     )
                 )
             after = day
+        with job.step("write the report"):
+            page = Tenant(lake.spark, settings).report(folder / "report.html", breakdowns=True)
         tables = {name: lake.path(name) for name in (*INPUTS, *OUTPUTS) if lake.exists(name)}
     told: list[Any] = [view for outcome in outcomes for view in (*views.told(outcome), "")]
     job.show(
-        {"folder": str(folder), "runs": [views.outcome(outcome) for outcome in outcomes], "tables": tables},
-        *told, "The Delta tables:", *(f"  {path}" for path in tables.values()),
+        {"folder": str(folder), "runs": [views.outcome(outcome) for outcome in outcomes], "tables": tables,
+         "report": str(page)},
+        *told, f"The report, for a browser: {page}", "", "The Delta tables:", *(f"  {path}" for path in tables.values()),
         f"\nGo on: cd {folder}; seglake segments; seglake members buyers; edit conf/segments and seglake run --only ID",
     )
     return max(outcome.exit_code for outcome in outcomes)
