@@ -26,6 +26,8 @@ from segment_lib.definition.segment import Segment
 ROOT = Path(__file__).parent.parent
 #: What the JVM is warmed up on: customers and events.
 TINY = (2_000, 40_000)
+#: The most definitions that it is warmed up with: as many as make the engine choose as it will.
+WARM = 100
 #: Seconds between two looks at the memory.
 _LOOK = 0.2
 
@@ -115,12 +117,12 @@ def _generate(task: Task) -> dict[str, Any]:
 
 
 def _work(task: Task) -> dict[str, Any]:
-    from benchmarks.ways import MEASURED, WAYS, Work, published, ready
+    from benchmarks.ways import WAYS, Work, published, ready
 
     way, out = WAYS[task.way], Path(task.out or "")
     work = Work(task.shop, task.segments(), out, task.threads, task.memory)
     tiny_out = out.with_name("tiny")
-    tiny = Work(Shop.below(Path(task.data), *TINY), task.segments(MEASURED), tiny_out, task.threads, task.memory)
+    tiny = Work(Shop.below(Path(task.data), *TINY), task.segments(WARM), tiny_out, task.threads, task.memory)
     for folder in (out, tiny_out):
         shutil.rmtree(folder, ignore_errors=True)
     engine = ready(way, work, tiny)

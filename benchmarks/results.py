@@ -82,7 +82,11 @@ def sizes_of(folder: Path) -> dict[str, float]:
 
 
 def _table(folder: Path) -> str:
-    return f"read_parquet('{folder}/**/*.parquet')"
+    """(customer_id, segments) of a written table; ours has a date beside each segment."""
+    table = f"read_parquet('{folder}/**/*.parquet')"
+    kind = _rows(f"SELECT typeof(segments) FROM {table} LIMIT 1")
+    ids = "[entry.id for entry in segments]" if kind and "STRUCT" in kind[0][0] else "segments"
+    return f"(SELECT customer_id, {ids} AS segments FROM {table})"
 
 
 def _rows(query: str) -> list[tuple[Any, ...]]:

@@ -29,7 +29,7 @@ CONTACT_FIELDS = tuple(
         ("push_consent", Type.BOOLEAN),
     )
 )
-_VISIT_DAYS = 30
+VISIT_DAYS = 30
 #: What the scan stages beside sums over orders when all totals are asked for.
 _BESIDE = ("_bought_first", "_bought_last", "_last_visit", "_last_event")
 
@@ -105,7 +105,7 @@ def event_sums(names: Collection[str], clock: Clock) -> list[Column]:
     if not wants_all(names):
         return []
     visit = F.col("_seen") & F.col("session_id").isNotNull()
-    recent = visit & (F.col("_time") >= F.lit(clock.before(Step(_VISIT_DAYS, "d"))))
+    recent = visit & (F.col("_time") >= F.lit(clock.before(Step(VISIT_DAYS, "d"))))
     # 64 bits tell the few sessions of one customer apart, in a fraction of the bytes of their ids.
     row = F.struct(F.xxhash64("session_id").alias("session"), F.unix_seconds("_time").alias("at"))
     return [

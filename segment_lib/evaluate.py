@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import groupby
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from segment_lib import axis, customer_totals
 from segment_lib.columns import Names, test_column
+from segment_lib.kernel.members import Listing
 from segment_lib.limits import cut
 from segment_lib.plan import EvaluationPlan
 from segment_lib.ranks import exact_percentiles
-from segment_lib.scan import Scan, field_name, scan
+from segment_lib.scan import DECIDED, Scan, field_name, scan
 from segment_lib.scores import staged_name
+from segment_lib.storage import Lake
 
 MEMBERSHIP = "array<struct<id:string,since:date>>"
 
 
 def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None = None) -> DataFrame:
+    """Who is a member of what, see `stage_decided`, as a frame that nothing has run."""
+    rows, listing = _undecided(plan, found, base, fixed_members)
+    return rows if listing is None else rows.mapInArrow(listing.batches, _schema(rows, listing))
+
+
+def stage_decided(
+    lake: Lake, run_id: str, plan: EvaluationPlan, found: Scan, base: DataFrame | None,
+    fixed_members: DataFrame | None = None,
+) -> DataFrame:
     """One row per evaluated customer with the segments they are in tonight.
 
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
@@ -29,19 +41,38 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
     member there, else the snapshot date. A plan of all totals adds what `segment_sums.summed` takes, one that asks for
     the orders of the day adds their ids (`axis`).
     """
+    rows, listing = _undecided(plan, found, base, fixed_members)
+    if listing is None:
+        return lake.stage("decided", run_id, rows)
+    return lake.stage_batches("decided", run_id, rows, listing.batches, _schema(rows, listing))
+
+
+def _schema(rows: DataFrame, listing: Listing) -> StructType:
+    """The columns of listed memberships."""
+    kept = [field for field in rows.schema if field.name not in Listing.TAKEN]
+    more = f"segments {MEMBERSHIP}" + (", member_of binary" if listing.bits else "")
+    return StructType([*kept, *StructType.fromDDL(more)])
+
+
+def _undecided(
+    plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None
+) -> tuple[DataFrame, Listing | None]:
+    """The rows of `stage_decided`; with a listing, what the memberships are listed from in the place of them."""
     customers = found.customers.where("_evaluated")
+    decided = {name: number for number, name in enumerate(found.decided)}
     names = Names(
         plan.clock.zone.key,
         field=lambda column: F.col(field_name(column)),
-        member=lambda segment: _member(plan, segment),
-        since=lambda segment: _since(plan, segment),
+        member=lambda segment: _member(plan, segment, decided),
+        since=lambda segment: _since(plan, segment, decided),
     )
     names = replace(names, bounds=exact_percentiles(customers, plan.percentiles, names))
     rows = with_map(customers, base, "_base")
     rows = with_map(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
         "_carried", F.col("_base")
     )
-    for _, grouped in groupby(sorted(plan.segments, key=lambda planned: planned.level), key=lambda planned: planned.level):
+    undecided = [planned for planned in plan.segments if planned.id not in decided]
+    for _, grouped in groupby(sorted(undecided, key=lambda planned: planned.level), key=lambda planned: planned.level):
         level = tuple(grouped)
         # One select a level of references, so that a segment referred to often is evaluated once.
         rows = rows.select("*", *(
@@ -51,6 +82,18 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
         rows = cut(rows, cuts, names)
     status = staged_name("churn.status")
     lost = F.coalesce(F.col(status) == "lost", F.lit(False)) if status in customers.columns else F.lit(False)
+    listing = None
+    memberships = [_segments(plan).alias("segments")] if not decided else []
+    summed = customer_totals.wants_all(plan.totals)
+    if decided:
+        evaluated = frozenset(planned.id for planned in plan.segments)
+        listing = Listing(found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed)
+        truths = [F.when(F.col(_truth(planned.id)), F.lit(planned.id)) for planned in undecided]
+        memberships = [
+            F.col(DECIDED).alias("_decided"),
+            (F.array_compact(F.array(*truths)) if truths else F.array().cast("array<string>")).alias("_others"),
+            *(F.map_entries(name).cast(MEMBERSHIP).alias(name) for name in ("_base", "_carried")),
+        ]
     return rows.select(
         "customer_id",
         (~F.col("_known")).alias("anonymous"),
@@ -59,10 +102,11 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
         *(customer_totals.money(name).alias(name) for name in ("gross_revenue", "net_revenue")),
         F.col("_has_new").alias("has_new"),
         F.col("_has_late").alias("has_late"),
-        _segments(plan).alias("segments"),
+        *memberships,
         *([F.col(axis.STAGED).alias(axis.DECIDED)] if plan.day_orders else ()),
-        *_summed(plan, lost, customers.columns),
-    )
+        *([_member_of(plan)] if summed and listing is None else ()),
+        *(_summed(plan, lost, customers.columns) if summed else ()),
+    ), listing
 
 
 def groups(plan: EvaluationPlan) -> tuple[str, ...]:
@@ -70,16 +114,18 @@ def groups(plan: EvaluationPlan) -> tuple[str, ...]:
     return tuple(sorted({planned.id for planned in plan.segments} | plan.held))
 
 
-def _summed(plan: EvaluationPlan, lost: Column, available: Collection[str]) -> list[Column]:
-    """What `segment_sums` adds up, when the plan asks for all totals."""
-    if not customer_totals.wants_all(plan.totals):
-        return []
+def _member_of(plan: EvaluationPlan) -> Column:
+    """Of which of `groups` a customer is a member."""
     held = F.map_keys("_carried")
     memberships = [
         F.array_contains(held, segment) if segment in plan.held else F.col(_truth(segment)) for segment in groups(plan)
     ]
+    return F.array(*memberships).cast("array<boolean>").alias("member_of")
+
+
+def _summed(plan: EvaluationPlan, lost: Column, available: Collection[str]) -> list[Column]:
+    """What `segment_sums` adds up beside the memberships."""
     return [
-        F.array(*memberships).cast("array<boolean>").alias("member_of"),
         *(column.alias(f"total_{name}") for name, column in customer_totals.of_customer(plan.clock, lost, available).items()),
         *(column.alias(f"bin_{name}") for name, column in customer_totals.bins_of_customer(plan.clock).items()),
     ]
@@ -99,17 +145,21 @@ def _truth(segment: str) -> str:
     return f"_in_{segment}"
 
 
-def _member(plan: EvaluationPlan, segment: str) -> Column:
+def _member(plan: EvaluationPlan, segment: str, decided: Mapping[str, int]) -> Column:
     if segment in plan.held:
         return F.map_contains_key(F.col("_carried"), F.lit(segment))
+    if segment in decided:
+        place, bit = divmod(decided[segment], 8)
+        byte = F.conv(F.hex(F.substring(DECIDED, place + 1, 1)), 16, 10).cast("int")
+        return byte.bitwiseAND(F.lit(1 << bit)) != 0
     return F.col(_truth(segment))
 
 
-def _since(plan: EvaluationPlan, segment: str) -> Column:
+def _since(plan: EvaluationPlan, segment: str, decided: Mapping[str, int]) -> Column:
     if segment in plan.held:
         return F.try_element_at(F.col("_carried"), F.lit(segment))
     since = F.coalesce(F.try_element_at(F.col("_base"), F.lit(segment)), F.lit(plan.clock.snapshot_date))
-    return F.when(F.col(_truth(segment)), since)
+    return F.when(_member(plan, segment, decided), since)
 
 
 def _segments(plan: EvaluationPlan) -> Column:
@@ -131,4 +181,4 @@ def _segments(plan: EvaluationPlan) -> Column:
     return F.array_sort(F.concat(tonight, carried))
 
 
-__all__ = ["Scan", "decide", "scan"]
+__all__ = ["Scan", "decide", "scan", "stage_decided"]

@@ -109,6 +109,7 @@ def compute(
         scan = evaluate.scan(
             plan, lake, work.pins, run_id,
             base_as_of=base.as_of if base else None, base_at=base.pinned_at if base else None,
+            engine=lake.settings.engine,
         )
     pending, plan = plan, plan.stall(scan.faults)
     scored = None
@@ -124,7 +125,7 @@ def compute(
         before = rebuild.members(lake, history, base) if base else lake.spark.createDataFrame([], snapshot.MEMBERS)
         ours = snapshot.under_canonical_ids(before, lake.aliases(work.pins.get("aliases", -1)))
         fixed_members = _fixed_members(lake, history, work, statics, ours)
-        decided = lake.stage("decided", run_id, evaluate.decide(plan, scan, ours, fixed_members))
+        decided = evaluate.stage_decided(lake, run_id, plan, scan, ours, fixed_members)
     with step("compare"):
         difference = lake.stage("difference", run_id, snapshot.difference(decided, before))
         seen = snapshot.look(difference)

@@ -106,6 +106,15 @@ class EvaluationPlan:
         kept = tuple(planned for planned in self.segments if planned.id not in stalled)
         return replace(self, segments=kept, stalled=stalled)
 
+    def _repr_html_(self) -> str:
+        """What the night computes, for notebooks: the segments, and the features that they share."""
+        from segment_lib.html_tables import table
+
+        plain = self.to_dict()
+        waiting = [{"id": name, "held back": why} for name, why in plain["stalled"].items()]
+        tables = (plain["segments"], waiting, plain["features"])
+        return f"<p>{plain['snapshot_date']}</p>" + "".join(table(rows) for rows in tables if rows)
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, for ``seglake plan --json``."""
         uses: dict[core.Aggregate, int] = {}

@@ -7,27 +7,37 @@ written once. Everything after this reads the staged rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import and_
+from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import axis, core, customer_totals
+from segment_lib import axis, core, customer_totals, logs
 from segment_lib.catalogue import Catalogue
 from segment_lib.clock import Clock, Interval
 from segment_lib.columns import Names, feature_column, test_column
 from segment_lib.plan import SOURCES, EvaluationPlan
 from segment_lib.scores import staged_name
-from segment_lib.sequences import rows_of_source, sequence_column
+from segment_lib.sequences import rows_name, rows_of_source, sequence_column
 from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS
 
+if TYPE_CHECKING:
+    from segment_lib.kernel.spec import KernelSpec
+
 #: The inputs that a night reads by customer.
 SCANNED = ("customers", *SOURCES)
+#: How features are made and definitions decided: by Columns, by the kernel, or by whichever is quicker.
+Engine = Literal["auto", "columns", "kernel"]
+#: From so many features on the kernel is quicker even on half a million events, see docs/scale.md.
+KERNEL_FEATURES = 12
+DECIDED = "_decided"
+_log = logs.logger("scan")
 _ORDER_IDS = {"events": "event_id", "orders": "order_id", "lists": "list_id"}
 
 
@@ -46,6 +56,8 @@ class Scan:
     rejected: Mapping[str, Mapping[str, int]]
     newest: Mapping[str, datetime]
     faults: Mapping[str, str] = field(default_factory=dict)
+    #: The segments that were decided already: column `DECIDED` has their places here, of those a customer is in.
+    decided: tuple[str, ...] = ()
 
 
 def scan(
@@ -58,6 +70,7 @@ def scan(
     base_at: datetime | None = None,
     who: Callable[[Column], Column] | None = None,
     keep: Callable[[DataFrame], DataFrame] | None = None,
+    engine: Engine = "auto",
 ) -> Scan:
     """Reads every source once at its pinned version and stages one row per customer.
 
@@ -68,8 +81,27 @@ def scan(
     without a customer, are as if they were not there. `keep` keeps the frame with a row per customer in place of the
     staging area, so that a scan that is only to be looked at writes nothing.
     """
-    found = people(plan, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
-    return _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
+    spec = _kernel(plan, engine)
+    if spec is None:
+        found = people(plan, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
+    else:
+        found = by_kernel(spec, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
+    counted = _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
+    return counted if spec is None else replace(counted, decided=spec.decided)
+
+
+def _kernel(plan: EvaluationPlan, engine: Engine) -> KernelSpec | None:
+    """The kernel's part of a plan; None when Columns evaluate it all."""
+    if engine == "columns" or (engine == "auto" and len(plan.features) < KERNEL_FEATURES):
+        return None
+    from segment_lib.kernel.spec import NotForKernel, spec_of
+
+    try:
+        spec = spec_of(plan)
+    except NotForKernel as why:
+        _log.info("columns evaluate every definition: %s", why)
+        return None
+    return spec if spec.decided else None
 
 
 def people(
@@ -83,13 +115,29 @@ def people(
 ) -> DataFrame:
     """One row per id, not staged yet: what `scan` keeps, as a frame that nothing has run."""
     frames = {source: _aggregated(source, plan, lake, pins, base_as_of, base_at, who) for source in SOURCES}
-    joined = _customers(plan, lake, pins, base_as_of, who)
+    joined = customer_rows(plan.customer_fields, plan, lake, pins, base_as_of, who)
     for source in SOURCES:
         joined = joined.join(frames[source], "customer_id", "full")
-    return _finished(joined, plan)
+    return _finished(joined, plan, plan.features, plan.customer_fields)
 
 
-def _input(
+def by_kernel(
+    spec: KernelSpec,
+    lake: Lake,
+    pins: Mapping[str, int],
+    *,
+    base_as_of: datetime | None = None,
+    base_at: datetime | None = None,
+    who: Callable[[Column], Column] | None = None,
+) -> DataFrame:
+    """What `people` gives, by the kernel, with the features and fields alone that its decisions leave to be staged."""
+    from segment_lib.kernel.people import joined
+
+    frame = joined(spec, lake, pins, base_as_of, base_at, who)
+    return _finished(frame, spec.plan, spec.emitted, spec.staged, [F.col(DECIDED)])
+
+
+def source_rows(
     source: str, lake: Lake, pins: Mapping[str, int], who: Callable[[Column], Column] | None
 ) -> DataFrame:
     """The rows of a source at its pinned version, of all customers or of some."""
@@ -113,11 +161,11 @@ def _aggregated(
 
     Rejected rows have no customer, so they fall into groups of their own by reason, and so cost nothing to count.
     """
-    rows = _input(source, lake, pins, who)
+    rows = source_rows(source, lake, pins, who)
     features = [feature for feature in plan.features if feature.source == source]
     occurrences = {rows: None for sequence in plan.sequences for rows in sequence.occurrences if rows.source == source}
     time = F.col(INPUTS[source].time or "joined_at")
-    reject = _rejected()
+    reject = rejected()
     seen = F.coalesce(time < F.lit(plan.clock.as_of), F.lit(source == "lists"))
     filters = {part.where: f"_w{i}" for i, part in enumerate((*features, *occurrences))}
     names = Names(plan.clock.zone.key, lines=F.col("items") if source == "orders" else None)
@@ -150,7 +198,7 @@ def _aggregated(
     for sequence in plan.sequences:
         found = rows_of_source(sequence, source, lambda occurrence: _rows_of(occurrence, filters), F.col("_time"))
         if found is not None:
-            aggregates.append(found.alias(_rows_name(sequence, source)))
+            aggregates.append(found.alias(rows_name(sequence, source)))
     faults = [F.count_if(F.col("_seen") & F.col(name)).alias(f"_fault_{source}_{name[5:]}") for name in risky if name in used]
     known = F.col("_seen")
     late = F.lit(False) if base_as_of is None or base_at is None else (
@@ -177,7 +225,7 @@ def _aggregated(
     return grouped.withColumnRenamed("_reject", f"_reject_{source}")
 
 
-def _rejected() -> Column:
+def rejected() -> Column:
     """Why a row does not count; null for one that does."""
     return F.when(F.col("customer_id").isNull(), F.coalesce("_reject", F.lit("missing_customer_id"))).otherwise(
         F.col("_reject")
@@ -196,11 +244,6 @@ def _row_columns(
     if any(feature.function in ("first", "latest") for feature in features):
         wanted |= {"event_id", "order_id"}
     return [name for name in available if name in wanted]
-
-
-def _rows_name(sequence: core.Sequence, source: str) -> str:
-    """The column with a source's rows for a sequence; it is not staged."""
-    return f"_{sequence.name}_{source}"
 
 
 def _rows_of(part: core.Aggregate | core.Occurrence, filters: Mapping[core.Test, str]) -> Column:
@@ -226,7 +269,7 @@ def order_totals(
     """customer_id, and the totals over orders `names` as they are staged, of who ordered before `as_of`."""
     values = customer_totals.order_values(catalogue.purchase_statuses)
     time = F.col("ordered_at")
-    rows = lake.input("orders", pins.get("orders"), pins).where(_rejected().isNull() & (time < F.lit(clock.as_of)))
+    rows = lake.input("orders", pins.get("orders"), pins).where(rejected().isNull() & (time < F.lit(clock.as_of)))
     prepared = rows.select("customer_id", time.alias("_time"), *(values[name].alias(name) for name in values))
     sums = customer_totals.order_sums(names, {name: F.col(name) for name in values}, clock)
     return prepared.groupBy("customer_id").agg(*sums)
@@ -237,18 +280,19 @@ def field_name(column: core.Field) -> str:
     return staged_name(column.name) if column.source == "scores" else f"customer_{column.name}"
 
 
-def _customers(
+def customer_rows(
+    fields: Sequence[core.Field],
     plan: EvaluationPlan,
     lake: Lake,
     pins: Mapping[str, int],
     base_as_of: datetime | None,
     who: Callable[[Column], Column] | None,
 ) -> DataFrame:
-    """The customer fields that predicates read; a rejected row counts as no customer."""
-    rows = _input("customers", lake, pins, who)
-    risky = {f"_bad_{column.name}" for column in plan.customer_fields} & set(rows.columns)
+    """The customers with some of their fields; a rejected row counts as no customer."""
+    rows = source_rows("customers", lake, pins, who)
+    risky = {f"_bad_{column.name}" for column in fields} & set(rows.columns)
     as_of = F.lit(plan.clock.as_of)
-    reject = _rejected()
+    reject = rejected()
     changed = F.lit(True) if base_as_of is None else F.coalesce(
         (F.col("updated_at") >= F.lit(base_as_of)) & (F.col("updated_at") < as_of)
         | (F.col("created_at") >= F.lit(base_as_of)), F.lit(False)
@@ -260,12 +304,15 @@ def _customers(
         reject.isNull().alias("_known"),
         F.coalesce(F.col("created_at") >= as_of, F.lit(False)).alias("_created_later"),
         changed.alias("_new_customers"),
-        *(F.col(f"`{column.name}`").alias(field_name(column)) for column in plan.customer_fields),
+        *(F.col(f"`{column.name}`").alias(field_name(column)) for column in fields),
         *(F.when(F.col(name), 1).otherwise(0).cast("bigint").alias(f"_fault_customers_{name[5:]}") for name in sorted(risky)),
     )
 
 
-def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
+def _finished(
+    joined: DataFrame, plan: EvaluationPlan, features: Sequence[core.Aggregate], fields: Sequence[core.Field],
+    more: Sequence[Column] = (),
+) -> DataFrame:
     """The joined aggregates with their zeros filled in, and who is evaluated."""
     known = F.coalesce(F.col("_known"), F.lit(False))
     seen = F.coalesce(F.col("_seen_events"), F.lit(0)) + F.coalesce(F.col("_seen_orders"), F.lit(0)) > 0
@@ -287,10 +334,11 @@ def _finished(joined: DataFrame, plan: EvaluationPlan) -> DataFrame:
         *(F.coalesce(F.col(f"_rows_{source}"), F.lit(0).cast("bigint")).alias(f"_rows_{source}") for source in SCANNED),
         *(F.col(f"_reject_{source}") for source in SCANNED),
         *(F.col(f"_newest_{source}") for source in SOURCES),
-        *(F.col(f"customer_{column.name}") for column in plan.customer_fields),
-        *(_filled(feature).alias(feature.name) for feature in plan.features),
+        *(F.col(f"customer_{column.name}") for column in fields),
+        *(_filled(feature).alias(feature.name) for feature in features),
         *(_found(sequence, plan).alias(sequence.name) for sequence in plan.sequences),
         *(F.coalesce(F.col(name), F.lit(0).cast("bigint")).alias(name) for name in joined.columns if name.startswith("_fault_")),
+        *more,
     )
 
 
@@ -303,7 +351,7 @@ def _filled(feature: core.Aggregate) -> Column:
 def _found(sequence: core.Sequence, plan: EvaluationPlan) -> Column:
     """Whether a customer's rows of all sources hold the sequence."""
     sources = dict.fromkeys(rows.source for rows in sequence.occurrences)
-    rows = F.flatten(F.array_compact(F.array(*(F.col(_rows_name(sequence, source)) for source in sources))))
+    rows = F.flatten(F.array_compact(F.array(*(F.col(rows_name(sequence, source)) for source in sources))))
     return sequence_column(sequence, rows, plan.clock)
 
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from segment_lib.figures import EVERYONE, LOST
+from segment_lib.kernel.members import matrix
 from segment_lib.totals import HISTOGRAMS, TOTALS, Sums
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 #: Customers that are looked at together: so few that sums of 32-bit halves are exact in a float64 (2**32 * 2**12).
@@ -53,7 +54,7 @@ class Summed:
 def summed(rows: DataFrame, groups: Sequence[str], *, overlaps: bool) -> Summed:
     """The sums over `rows` of customers.
 
-    `rows` has ``member_of``, array<boolean> in the order of `groups`, a bigint ``total_NAME`` for each of TOTALS and an
+    `rows` has ``member_of``, array<boolean> in the order of `groups`, or as many bits in binary, a bigint ``total_NAME`` for each of TOTALS and an
     array<int> ``bin_NAME`` for each of HISTOGRAMS; nothing is null.
     """
     columns = ["member_of", *(f"total_{total.name}" for total in TOTALS), *(f"bin_{name}" for name in HISTOGRAMS)]
@@ -109,8 +110,6 @@ class _Accumulated:
 
 def _partial(batches: Iterable[pa.RecordBatch], groups: int, overlaps: bool) -> Iterator[pa.RecordBatch]:
     """The cells of one task's customers."""
-    import pyarrow as pa
-
     found = _Accumulated(groups, overlaps)
     for batch in batches:
         for start in range(0, batch.num_rows, _BATCH):
@@ -124,7 +123,7 @@ def _matrices(batch: pa.RecordBatch, groups: int) -> tuple[np.ndarray, np.ndarra
     """What `_Accumulated.add` takes, of one batch; the last two groups are everyone and the lost."""
     n = batch.num_rows
     totals = np.column_stack([batch.column(f"total_{total.name}").to_numpy() for total in TOTALS])
-    own = batch.column("member_of").flatten().to_numpy(zero_copy_only=False).reshape(n, groups)
+    own = _members(batch.column("member_of"), groups)
     lost = totals[:, [total.name for total in TOTALS].index("lost")].astype(bool)
     member = np.column_stack([own, np.ones(n, bool), lost])
     bins = {}
@@ -133,6 +132,13 @@ def _matrices(batch: pa.RecordBatch, groups: int) -> tuple[np.ndarray, np.ndarra
         sizes = entries.value_lengths().to_numpy()
         bins[name] = (np.repeat(np.arange(n), sizes), entries.flatten().to_numpy())
     return member, totals, bins
+
+
+def _members(column: pa.Array, groups: int) -> np.ndarray:
+    """Customers x groups, of lists of truths or of bits."""
+    if pa.types.is_list(column.type):
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), groups)
+    return np.unpackbits(matrix(column), axis=1, count=groups, bitorder="little").view(bool)
 
 
 def _read(group: np.ndarray, cell: np.ndarray, high: np.ndarray, low: np.ndarray, names: Sequence[str]) -> Summed:

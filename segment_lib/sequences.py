@@ -23,6 +23,11 @@ from segment_lib.clock import Clock, Step
 _EXACT_MICROS = {"min": 60_000_000, "h": 3_600_000_000}
 
 
+def rows_name(sequence: core.Sequence, source: str) -> str:
+    """The column with a source's rows for a sequence; it is not staged."""
+    return f"_{sequence.name}_{source}"
+
+
 def rows_of_source(
     sequence: core.Sequence, source: str, holds: Callable[[core.Occurrence], Column], time: Column
 ) -> Column | None:

@@ -21,6 +21,7 @@ from segment_lib.customer_settings import CustomersSection
 from segment_lib.errors import nearest
 from segment_lib.model_settings import ModelsSection, RfmSection
 from segment_lib.notify_settings import NotifyEntry
+from segment_lib.sync_settings import DestinationEntry
 from segment_lib.tables import INPUTS
 
 TENANT_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -189,7 +190,7 @@ class Settings(Section):
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     #: ISO 4217.
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
-    engine: Literal["auto", "columns"] = "auto"
+    engine: Literal["auto", "columns", "kernel"] = "auto"
     catalogue: CatalogueSection = CatalogueSection()
     inputs: dict[Literal[tuple(INPUTS)], InputSection] = {}
     ingest: IngestSection = IngestSection()
@@ -199,6 +200,10 @@ class Settings(Section):
     models: ModelsSection = ModelsSection()
     customers: CustomersSection = CustomersSection()
     breakdowns: BreakdownsSection = BreakdownsSection()
+    #: Lists of the catalogue whose members are left out of every export and every sync.
+    suppression: tuple[str, ...] = ()
+    #: Where audiences go, each under a name of its own.
+    destinations: dict[EntryName, DestinationEntry] = {}
     #: Whom to tell when a run ends, each entry under a name of its own.
     notify: dict[EntryName, NotifyEntry] = {}
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
@@ -222,9 +227,22 @@ class Settings(Section):
         return breakdowns
 
     @model_validator(mode="after")
+    def _suppression_is_of_known_lists(self):
+        for name in self.suppression:
+            if name not in self.catalogue.lists:
+                hint = nearest(name, self.catalogue.lists)
+                raise ValueError(f"suppression: {name!r} is not among catalogue.lists" + (f"; {hint}" if hint else ""))
+        return self
+
+    @model_validator(mode="after")
     def _personal_fields_are_fields(self):
         fields = self.names().customers()
         for name in self.customers.personal_fields:
+            if name == "customer_id":
+                raise ValueError(
+                    "customers.personal_fields: customer_id is not masked, for outputs are joined by it; leave it "
+                    "out of a list instead"
+                )
             if name not in fields:
                 hint = nearest(name, fields)
                 raise ValueError(f"customers.personal_fields: no customer field is named {name!r}; {hint}")

@@ -154,6 +154,26 @@ OUTPUTS = {
         "at": "timestamp", "snapshot_date": "date", "run_id": "string", "outcome": "string", "entry": "string",
         "channel": "string", "sent": "boolean", "attempts": "int", "reason": "string",
     },
+    "export_rows": {
+        "export_id": "string", "output": "string", "segment_id": "string", "customer_id": "string", "digest": "binary",
+    },
+    "sync_ledger": {
+        "destination": "string", "segment_id": "string", "customer_id": "string",
+        "identifiers": "map<string,array<string>>", "profile": "string", "state": "string", "reason": "string",
+        "batch": "bigint", "key": "string", "remote_batch": "string", "sync_id": "string", "at": "timestamp",
+    },
+    "sync_audiences": {
+        "destination": "string", "segment_id": "string", "name": "string", "remote_id": "string", "used_as": "string",
+        "at": "timestamp",
+    },
+    "syncs": {
+        "sync_id": "string", "destination": "string", "segment_id": "string", "started_at": "timestamp",
+        "ended_at": "timestamp", "snapshot_date": "date", "run_id": "string", "state": "string", "reason": "string",
+        "accepted": "boolean", "members": "bigint", "held_out": "bigint", "priority": "bigint", "suppressed": "bigint",
+        "no_consent": "bigint", "no_identifier": "bigint", "wanted": "bigint", "unchanged": "bigint", "added": "bigint",
+        "removed": "bigint", "refused": "bigint", "forgotten": "bigint", "batches": "bigint", "bytes": "bigint",
+        "last_batch": "bigint", "seconds": "double", "lag_seconds": "double",
+    },
 }
 
 #: Tables whose rows belong to one run; the rest are logs.
@@ -161,6 +181,12 @@ PER_RUN = (
     "memberships", "membership_changes", "segment_metrics", "segment_overlaps", "static_members", "holdouts",
     "customer_profiles", "rfm_cuts", "score_moves", "order_segments", "segments",
 )
+
+#: How other tables are partitioned whose rows are replaced by the part.
+PARTITIONED = {
+    "export_rows": ("export_id",), "sync_ledger": ("destination", "segment_id"),
+    "sync_audiences": ("destination", "segment_id"),
+}
 
 
 def ddl(columns: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ from segment_lib.definition.check import check_segment
 from segment_lib.definition.segment import Segment
 from segment_lib.evaluate import decide
 from segment_lib.plan import build_plan
-from segment_lib.scan import scan
+from segment_lib.scan import Engine, scan
 from segment_lib.settings import Settings
 from segment_lib.snapshot import under_canonical_ids
 from segment_lib.storage import Lake
@@ -79,6 +79,7 @@ def engine_members(
     snapshot_date: date,
     previous: Mapping[str, Mapping[str, date]] | None = None,
     run_id: str = "r",
+    engine: Engine = "columns",
 ) -> dict[str, set[str]]:
     """The members that the engine finds."""
     segments = segments_of(definitions, settings)
@@ -86,7 +87,7 @@ def engine_members(
     fixed = frozenset(s.id for s in segments if s.kind == "static" and s.id in (previous or {}))
     plan = build_plan(segments, settings.names(), clock, fixed=fixed)
     assert not plan.stalled, plan.stalled
-    found = scan(plan, lake, lake.pin(), run_id)
+    found = scan(plan, lake, lake.pin(), run_id, engine=engine)
     assert not found.faults, found.faults
     base = snapshot_frame(spark, previous)
     decided = decide(plan, found, None if base is None else under_canonical_ids(base, lake.aliases()))

@@ -139,12 +139,17 @@ def evaluate(spark, folder: Callable[[], object], cases: Sequence[Case]) -> list
     from segment_lib.storage import Lake
 
     found: dict[int, tuple[str, str]] = {}
-    for (day, zone), numbers in _nights(cases).items():
+    nights = _nights(cases)
+    largest = max(nights.values(), key=len, default=[])
+    for (day, zone), numbers in nights.items():
         data, definitions, published = _put_together({number: cases[number] for number in numbers})
         settings = settings_for(str(folder()), zone.key)
         lake = Lake(spark, settings)
         write(spark, lake, data)
         engine = engine_members(spark, lake, settings, definitions, day, published)
+        if numbers is largest:
+            kernel = engine_members(spark, lake, settings, definitions, day, published, "kernel", "kernel")
+            assert kernel == engine, {name for name in kernel if kernel[name] != engine[name]}
         oracle = members(definitions, data, day, zone, CATALOGUE, published)
         for number in numbers:
             mine = _own_ids(number, cases[number])

@@ -64,11 +64,33 @@ def nested(where: dict, depth: int) -> dict:
     return where
 
 
+def test_the_kernel_reads_each_row_once(spark, event_log, tmp_path):
+    """Its tasks read files themselves where no test of a row needs Spark: either way every row arrives once."""
+    drawn = batch(11, 60)
+    conf = settings_for(str(tmp_path), drawn.zone.key)
+    settings = Settings(**{**conf.model_dump(), "gates": {}, "engine": "kernel"})
+    lake = Lake(spark, settings)
+    write(spark, lake, replace(drawn.data, erased=frozenset()))
+    rows = {table: lake.read(table).count() for table in INPUTS}
+    offset = event_log().stat().st_size
+    outcome = nightly.run(
+        lake, settings, Loaded(tuple(segments_of(drawn.definitions, settings))), snapshot_date=drawn.snapshot_date,
+        now=datetime(2100, 1, 1, tzinfo=UTC),
+    )
+    paths = {table: lake.path(table) for table in INPUTS}
+    read = records_read(event_log(), offset, {**paths, "aliases": lake.path("aliases")})
+    assert read["aliases"] > 0, "the log is looked at in the right place"
+    assert all(read[table] <= rows[table] for table in INPUTS), (dict(read), rows)
+    assert {table: outcome.record.rows[table] for table in ("events", "orders", "lists")} == {
+        table: rows[table] for table in ("events", "orders", "lists")
+    }
+
+
 @pytest.mark.parametrize("count", [1, 50, 200])
 def test_each_input_row_is_read_once(spark, event_log, tmp_path, count):
     drawn = batch(11, 200)
     conf = settings_for(str(tmp_path), drawn.zone.key)
-    settings = Settings(**{**conf.model_dump(), "gates": {}})
+    settings = Settings(**{**conf.model_dump(), "gates": {}, "engine": "columns"})
     lake = Lake(spark, settings)
     write(spark, lake, replace(drawn.data, erased=frozenset()))  # rows of the erased are read, and not counted
     definitions = dict(list(drawn.definitions.items())[:count])

@@ -1,0 +1,182 @@
+"""One row per id by the kernel: the same as the columns' joined aggregates, in two steps of Python around one shuffle.
+
+Every source is read once. Its rows are put into parcels, one for each partition that a block of rows has customers of;
+one shuffle brings the parcels of all sources to their partitions, where everything about a customer is at hand.
+
+Cost: rows x the columns that definitions read are moved to Python once; shuffled are the bytes of those columns, texts of
+few values as one byte. A task holds the rows of one partition, which are as many as the parcels' bytes say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial, reduce
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from segment_lib import core, scan
+from segment_lib.columns import Names, test_column
+from segment_lib.data_files import DataFiles, data_files
+from segment_lib.kernel import files
+from segment_lib.kernel.columns_out import arrow_schema, columns_out
+from segment_lib.kernel.files import FILES, PART_BYTES, Merged, PeopleReading, Reading
+from segment_lib.kernel.parcels import PARCELS, blocks_of, parcels, steady_memory
+from segment_lib.kernel.partition import IDS, TIMES, Work, evaluated
+from segment_lib.kernel.rows import line_column
+from segment_lib.kernel.spec import KernelSpec, SourceSpec
+from segment_lib.plan import SOURCES
+from segment_lib.storage import Lake
+
+#: Bytes of input, as they are stored, for one partition.
+PARTITION_BYTES = 64 << 20
+#: Columns of customers that go through beside their fields.
+PASSED = {
+    "_reject_customers": "string", "_rows_customers": "bigint", "_known": "boolean", "_created_later": "boolean",
+    "_new_customers": "boolean",
+}
+
+
+def joined(
+    spec: KernelSpec,
+    lake: Lake,
+    pins: Mapping[str, int],
+    base_as_of: datetime | None,
+    base_at: datetime | None,
+    who: Callable[[Column], Column] | None,
+) -> DataFrame:
+    """One row for everyone: what `scan._finished` takes, and ``_decided``."""
+    sources = [_source(spec.sources[source], spec, lake, pins, base_at, who) for source in SOURCES]
+    customers = _customers(spec, lake, pins, base_as_of, who)
+    sources.append(customers)
+    partitions = max(1, -(-sum(source.size for source in sources) // PARTITION_BYTES))
+    faults = {source.name: source.faults for source in sources[:-1]}
+    passed = {
+        **PASSED, **{f"_fault_customers_{name}": "bigint" for name in customers.faults},
+        **{scan.field_name(field): field.type.ddl for field in spec.staged},
+    }
+    columns = columns_out(spec, passed, faults)
+    ddl = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+    erased = frozenset().union(*(source.erased for source in sources))
+    work = Work(spec, arrow_schema(ddl), tuple(passed), faults, base_as_of, lake.tenant, erased)
+    packed = (source.packed(partitions) for source in sources)
+    arrived = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
+    return arrived.mapInArrow(partial(evaluated, work=work), ddl)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A source that is read: `frame` has its rows, or the parts of files that `blocks` reads them from."""
+
+    name: str
+    frame: DataFrame
+    blocks: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Table]]
+    size: int
+    #: Columns of which some values may not be readable.
+    faults: tuple[str, ...] = ()
+    #: Hashes of customers whose rows are still there, to be left out.
+    erased: frozenset[str] = frozenset()
+
+    def packed(self, partitions: int) -> DataFrame:
+        return self.frame.mapInArrow(
+            partial(_packed, blocks=self.blocks, source=self.name, partitions=partitions), PARCELS
+        )
+
+
+def _packed(
+    batches: Iterator[pa.RecordBatch], blocks: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Table]], source: str,
+    partitions: int,
+) -> Iterator[pa.RecordBatch]:
+    steady_memory()
+    return parcels(blocks(batches), source, partitions)
+
+
+def _source(
+    source: SourceSpec, spec: KernelSpec, lake: Lake, pins: Mapping[str, int], base_at: datetime | None,
+    who: Callable[[Column], Column] | None,
+) -> _Source:
+    """A source of rows, from its files where that is possible."""
+    plain = who is None and not source.made
+    listed = data_files(lake, source.source, pins) if plain else None
+    if listed is None:
+        frame = _rows(source, spec, lake, pins, base_at, who)
+        faults = tuple(name[5:] for name in frame.columns if name.startswith("_bad_"))
+        return _Source(source.source, frame, blocks_of, lake.size_of(frame), faults)
+    key = IDS[source.source] if source.ties else None
+    reading = Reading(source, TIMES[source.source], key, base_at, _merged(listed))
+    return _of_files(source.source, listed, lake, partial(files.blocks, reading=reading))
+
+
+def _of_files(
+    name: str, listed: DataFiles, lake: Lake,
+    blocks: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Table]],
+) -> _Source:
+    """A source that is read from files: a task for each part of one."""
+    tasks = [
+        (path, part, parts) for path, size in listed.files
+        for parts in (-(-size // PART_BYTES),) for part in range(parts)
+    ]
+    # A number for each task, so that each is a partition of its own.
+    numbered = [(number, *task) for number, task in enumerate(tasks)]
+    frame = lake.spark.createDataFrame(numbered, f"task int, {FILES}").repartitionById(max(1, len(tasks)), "task")
+    return _Source(name, frame.select("path", "part", "parts"), blocks, sum(size for _, size in listed.files), erased=listed.erased)
+
+
+def _merged(listed: DataFiles) -> Merged:
+    return Merged(
+        pa.array(list(listed.aliases), pa.string()), pa.array(list(listed.aliases.values()), pa.string()),
+        pa.array(sorted(listed.erased_aliases), pa.string()),
+    )
+
+
+def _rows(
+    source: SourceSpec, spec: KernelSpec, lake: Lake, pins: Mapping[str, int], base_at: datetime | None,
+    who: Callable[[Column], Column] | None,
+) -> DataFrame:
+    """The rows of a source with the columns that are needed, as Spark reads them."""
+    rows = scan.source_rows(source.source, lake, pins, who)
+    names = Names(spec.plan.clock.zone.key, lines=F.col("items") if source.source == "orders" else None)
+    reject = scan.rejected()
+    used = {node for _, test in source.made for node in test.walk() if isinstance(node, core.Field)}
+    used |= {*source.fields, *source.lines}
+    bad = [f"_bad_{name}" for name in sorted({field.name for field in used}) if f"_bad_{name}" in rows.columns]
+    time = TIMES[source.source]
+    plain = dict.fromkeys(
+        field.name for field in source.fields if field.name != time and not field.name.startswith("_made_")
+    )
+    if source.ties:
+        plain[IDS[source.source]] = None
+    return rows.select(
+        F.when(reject.isNull(), F.col("customer_id")).alias("customer_id"),
+        reject.alias("_reject"),
+        F.col(time).alias("_time"),
+        *([] if base_at is None else [(F.col("_late_at") > F.lit(base_at)).alias("_late")]),
+        *(F.col(f"`{name}`") for name in plain if name != "customer_id"),
+        *(F.col("items").getField(field.name).alias(line_column(field.name)) for field in source.lines),
+        *(test_column(test, names).alias(name) for name, test in source.made),
+        *(F.col(name) for name in bad),
+    )
+
+
+def _customers(
+    spec: KernelSpec, lake: Lake, pins: Mapping[str, int], base_as_of: datetime | None,
+    who: Callable[[Column], Column] | None,
+) -> _Source:
+    """The rows of customers with the columns that are staged or tested, and the tests that Spark makes of them."""
+    made = dict(spec.sources["customers"].made)
+    listed = data_files(lake, "customers", pins) if who is None and not made else None
+    if listed is not None:
+        fields = tuple(dict.fromkeys((*spec.staged, *spec.tested)))
+        reading = PeopleReading(fields, spec.plan.clock.as_of, base_as_of, _merged(listed))
+        return _of_files("customers", listed, lake, partial(files.people, reading=reading))
+    asked = {node for test in made.values() for node in test.walk() if isinstance(node, core.Field)}
+    fields = tuple(dict.fromkeys((*spec.staged, *spec.tested, *sorted(asked, key=lambda field: field.name))))
+    rows = scan.customer_rows(fields, spec.plan, lake, pins, base_as_of, who)
+    names = Names(spec.plan.clock.zone.key, field=lambda field: F.col(scan.field_name(field)))
+    frame = rows.select("*", *(test_column(test, names).alias(name) for name, test in made.items()))
+    prefix = "_fault_customers_"
+    faults = tuple(name.removeprefix(prefix) for name in frame.columns if name.startswith(prefix))
+    return _Source("customers", frame, blocks_of, lake.size_of(frame), faults)

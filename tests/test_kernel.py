@@ -1,0 +1,361 @@
+"""The kernel finds what Columns find and what the oracle finds; its parts do what plain Python does."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from agreement import engine_members, segments_of, settings_for, write
+from oracle import members
+from strategies import CATALOGUE, batch, previous_members
+
+from segment_lib import core, nightly
+from segment_lib.catalogue import Type
+from segment_lib.clock import Clock, Interval
+from segment_lib.customer_totals import CONTACT_FIELDS
+from segment_lib.definition import Loaded
+from segment_lib.kernel import compare, decide, parcels, people
+from segment_lib.kernel.aggregates import Selected, aggregate
+from segment_lib.kernel.keys import arrow_of, keys_of
+from segment_lib.kernel.members import SEGMENT, Listing, matrix, packed
+from segment_lib.kernel.rows import Lines, Rows, distinct_pairs, micros, window_of
+from segment_lib.kernel.spec import program_of, spec_of
+from segment_lib.plan import build_plan
+from segment_lib.scan import scan
+from segment_lib.settings import Settings
+from segment_lib.storage import Lake
+from segment_lib.totals import PLACES
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# Against the oracle and Columns ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seed", "by_spark"), [(2, False), (26, True), (34, False), (15, True)])
+def test_random_definitions(spark, tmp_path, monkeypatch, seed, by_spark):
+    """With aliases and erasures; rows straight from the files, or as Spark reads them."""
+    drawn = batch(seed, 100)
+    gone = {drawn.data.aliases[0]["customer_id"], drawn.data.customers[3]["customer_id"]}
+    data = replace(drawn.data, erased=drawn.data.erased | gone)
+    if by_spark:
+        monkeypatch.setattr(people, "data_files", lambda *_: None)
+    previous = previous_members(seed, drawn)
+    settings = settings_for(str(tmp_path), drawn.zone.key)
+    lake = Lake(spark, settings)
+    write(spark, lake, data)
+    expected = members(drawn.definitions, data, drawn.snapshot_date, drawn.zone, CATALOGUE, previous)
+    actual = engine_members(
+        spark, lake, settings, drawn.definitions, drawn.snapshot_date, previous, engine="kernel"
+    )
+    wrong = {
+        name: {"definition": drawn.definitions[name], "missing": expected[name] - actual[name],
+               "extra": actual[name] - expected[name]}
+        for name in drawn.definitions if actual[name] != expected[name]
+    }
+    assert not wrong, f"{len(wrong)} disagree, such as {next(iter(wrong.items()))}"
+
+
+def as_set(value):
+    return sorted(map(repr, value)) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("by_spark", [False, True])
+def test_everything_staged_is_what_columns_stage(spark, tmp_path, monkeypatch, by_spark):
+    """Features, totals, visits, orders of the day, what is new or late, counts of rows: for every customer."""
+    if by_spark:
+        monkeypatch.setattr(people, "data_files", lambda *_: None)
+    drawn = batch(5, 60)
+    data = replace(drawn.data, events=[*drawn.data.events, {**drawn.data.events[0], "customer_id": None, "event_id": "nobody's"}])
+    settings = settings_for(str(tmp_path), drawn.zone.key)
+    lake = Lake(spark, settings)
+    write(spark, lake, data)
+    clock = Clock(drawn.snapshot_date, settings.zone)
+    segments = segments_of(drawn.definitions, settings)
+    plan = build_plan(
+        segments, settings.names(), clock, fixed=frozenset(s.id for s in segments if s.kind == "static"),
+        needed=CONTACT_FIELDS, totals=frozenset(PLACES),
+    )
+    plan = replace(plan, day_orders=True)
+    base = clock.as_of - timedelta(days=30)
+    rows, found = {}, {}
+    for engine in ("columns", "kernel"):
+        found[engine] = scan(
+            plan, lake, lake.pin(), engine, base_as_of=base, base_at=base + timedelta(hours=5), engine=engine
+        )
+        rows[engine] = {
+            row["customer_id"]: {name: as_set(value) for name, value in row.asDict().items() if name != "_decided"}
+            for row in found[engine].customers.collect() if row["customer_id"] is not None
+        }
+    kernel, columns = found["kernel"], found["columns"]
+    assert len(kernel.decided) > 20 and not columns.decided
+    assert (kernel.rows, kernel.rejected, kernel.newest) == (columns.rows, columns.rejected, columns.newest)
+    assert kernel.rejected["events"] == {"missing_customer_id": 1}
+    assert rows["kernel"].keys() == rows["columns"].keys() and len(rows["kernel"]) > 15
+    for name, row in rows["kernel"].items():
+        assert row == {column: rows["columns"][name][column] for column in row}
+
+
+def test_a_night_publishes_the_same(spark, tmp_path):
+    """Members, changes and metrics of two nights by either engine."""
+    drawn = batch(11, 45)
+    published = {}
+    for engine in ("columns", "kernel"):
+        conf = settings_for(str(tmp_path / engine), drawn.zone.key)
+        settings = Settings(**{**conf.model_dump(), "gates": {}, "engine": engine})
+        lake = Lake(spark, settings)
+        write(spark, lake, drawn.data)
+        loaded = Loaded(tuple(segments_of(drawn.definitions, settings)))
+        for back in (1, 0):
+            nightly.run(
+                lake, settings, loaded, snapshot_date=drawn.snapshot_date - timedelta(days=back),
+                now=datetime(2100, 1, 1, tzinfo=UTC),
+            )
+        published[engine] = {
+            table: sorted(
+                repr([value for name, value in row.asDict().items() if "run_id" not in name])
+                for row in lake.read(table).collect()
+            )
+            for table in ("memberships", "membership_changes", "segment_metrics", "segment_overlaps")
+        }
+    assert published["kernel"] == published["columns"]
+    assert all(published["kernel"].values())
+
+
+# Parts ---------------------------------------------------------------------------------------------------------------
+
+
+KINDS = {
+    Type.TEXT: (pa.string(), ["tea", "Tea", "", " ", None, "grün", "ÄÖ"]),
+    Type.INTEGER: (pa.int64(), [0, -3, 5, None, 2**40]),
+    Type.DECIMAL: (pa.decimal128(18, 4), [Decimal("0.0000"), Decimal("-1.5000"), Decimal("99999999999999.9999"), None]),
+    Type.BOOLEAN: (pa.bool_(), [True, False, None]),
+    Type.DATE: (pa.date32(), [date(1970, 1, 1), date(1931, 2, 28), date(2024, 2, 29), None]),
+    Type.TIMESTAMP: (pa.timestamp("us", "UTC"), [EPOCH, datetime(2024, 5, 1, 12, 0, 0, 7, UTC), None]),
+    Type.TEXTS: (pa.list_(pa.string()), [["a", "b"], [], None, ["b", None]]),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_keys_keep_every_value(kind):
+    arrow, values = KINDS[kind]
+    keys = keys_of(pa.array(values, arrow).slice(1), kind)
+    blank = {"": None, " ": None} if kind is Type.TEXT else {}
+    expected = [blank.get(value, value) if isinstance(value, str) else value for value in values[1:]]
+    assert arrow_of(keys, arrow).to_pylist() == expected
+    known = keys.known
+    assert [True] * len(expected) if known is None else known.tolist() == [value is not None for value in expected]
+
+
+def test_numbers_beyond_64_bits_stay_exact():
+    values = [Decimal(10) ** 30, Decimal(-(10**30)), None, Decimal("0.0001")]
+    keys = keys_of(pa.array(values, pa.decimal128(38, 4)), Type.DECIMAL)
+    assert arrow_of(keys, pa.decimal128(38, 4)).to_pylist() == values
+    rows = rows_from([(0, 0, value) for value in values] * 2)
+    total = aggregate(feature("sum"), Selected(rows, slice(None), 1))
+    assert arrow_of(total, pa.decimal128(38, 4)).to_pylist() == [Decimal("0.0002")]
+
+
+AMOUNT = core.Field("orders", "revenue", Type.DECIMAL)
+
+
+def rows_from(rows, line=None):
+    """Rows of (customer, second, amount), sorted by time."""
+    rows = sorted(rows, key=lambda row: row[1])
+    amounts = pa.array([row[2] for row in rows], pa.decimal128(38, 4))
+    customer = np.array([row[0] for row in rows], np.int32)
+    time = np.array([row[1] * 1_000_000 for row in rows], np.int64)
+
+    def column(field):
+        return keys_of(amounts, field.type)
+
+    return Rows(customer, time, column, lambda: Lines(np.arange(len(rows)), customer, time, column))
+
+
+def feature(function, window=Interval()):
+    return core.Feature("orders", function, AMOUNT if function != "count" else None, core.TRUE, window)
+
+
+def half_up(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("1e-8"), ROUND_HALF_UP)
+
+
+def naive(function, values):
+    """The aggregate of values in order of time, by plain Python."""
+    known = [value for value in values if value is not None]
+    if function == "count":
+        return len(values)
+    if function in ("first", "latest"):
+        return (values[0] if function == "first" else values[-1]) if values else None
+    if function == "sum":
+        return sum(known, Decimal(0))
+    if function == "distinct":
+        return len(set(known))
+    if not known:
+        return None
+    counts = Counter(known)
+    return {
+        "avg": lambda: half_up(sum(known) / len(known)), "min": lambda: min(known), "max": lambda: max(known),
+        "mode": lambda: min(counts, key=lambda value: (-counts[value], value)),
+        "mode_share": lambda: half_up(Decimal(max(counts.values())) / len(known)),
+    }[function]()
+
+
+@pytest.mark.parametrize("function", core.Feature.FUNCTIONS)
+@pytest.mark.parametrize("seed", range(4))
+def test_aggregates_are_those_of_plain_python(function, seed):
+    dice = random.Random(seed)
+    customers = dice.choice((1, 7, 40))
+    pool = [None, *(Decimal(dice.randrange(-50000, 50000)).scaleb(-4) for _ in range(dice.choice((2, 30))))]
+    drawn = [(dice.randrange(customers), second, dice.choice(pool)) for second in range(dice.choice((0, 5, 400)))]
+    window = Interval(EPOCH + timedelta(seconds=3), EPOCH + timedelta(seconds=300))
+    rows = rows_from(drawn)
+    keys = aggregate(feature(function), Selected(rows, window_of(rows.time, window), customers))
+    own = defaultdict(list)
+    for customer, second, value in drawn:
+        if 3 <= second < 300:
+            own[customer].append(value)
+    kind = pa.int64() if function in ("count", "distinct") else pa.decimal128(38, 8)
+    assert arrow_of(keys, kind).to_pylist() == [naive(function, own[customer]) for customer in range(customers)]
+
+
+def test_periods_end_where_the_next_begins():
+    edges = tuple(EPOCH + timedelta(seconds=second) for second in (10, 20, 30))
+    rows = rows_from([(0, second, None) for second in (10, 19, 20, 29, 30, 31)] + [(1, 20, None)])
+    for least, expected in ((1, [3, 1]), (2, [3, 0]), (3, [0, 0])):
+        periods = core.Periods("orders", core.TRUE, edges, least)
+        found = aggregate(periods, Selected(rows, window_of(rows.time, periods.window), 2))
+        assert found.values.tolist() == expected
+
+
+def test_pairs_are_numbered_alike_in_each_way():
+    dice = np.random.default_rng(3)
+    customer = dice.integers(0, 50, 3000).astype(np.int32)
+    shared = keys_of(pa.array([f"v{n}" for n in dice.integers(0, 2000, 3000)]), Type.TEXT)
+    owned = keys_of(pa.array([f"s{c}-{n}" for c, n in zip(customer, dice.integers(0, 40, 3000), strict=True)]), Type.TEXT)
+    few = keys_of(pa.array([None if n == 0 else f"f{n}" for n in dice.integers(0, 5, 3000)]), Type.TEXT)
+    numbers = keys_of(pa.array(dice.integers(0, 900, 3000)), Type.INTEGER)
+    for keys in (shared, owned, few, numbers):
+        pair, owner = distinct_pairs(customer, keys, 50)
+        assert np.array_equal(owner[pair], customer)
+        seen = set(zip(customer.tolist(), keys.values.tolist(), strict=True))
+        assert len(set(pair.tolist())) == len(seen)
+
+
+@pytest.mark.parametrize(("operator", "literals", "expected"), [
+    ("ge", (Decimal("0.00005"),), [False, True, False]), ("gt", (Decimal("0.00005"),), [False, True, False]),
+    ("le", (Decimal("0.00005"),), [True, False, False]), ("lt", (Decimal("0.0001"),), [True, False, False]),
+    ("eq", (Decimal("0.0001"),), [False, True, False]), ("eq", (Decimal("0.00011"),), [False, False, False]),
+    ("in", (0, Decimal("0.0001"), 10**30), [True, True, False]), ("known", (), [True, True, False]),
+    ("lt", (10**30,), [True, True, False]), ("ge", (-(10**30),), [True, True, False]),
+])
+def test_bounds_between_two_values(operator, literals, expected):
+    keys = keys_of(pa.array([Decimal("0"), Decimal("0.0001"), None], pa.decimal128(18, 4)), Type.DECIMAL)
+    assert compare.holds(keys, core.Compare(AMOUNT, operator, literals)).tolist() == expected
+
+
+def test_anniversaries_wrap_over_new_year():
+    days = [date(2024, 2, 29), date(1969, 12, 31), date(2023, 1, 2), date(2023, 6, 30), None]
+    keys = keys_of(pa.array(days), Type.DATE)
+    day = core.Field("customers", "birthday", Type.DATE)
+    for operator, ends, expected in (
+        ("anniversary", (1230, 102), [False, True, True, False, False]),
+        ("anniversary", (228, 228), [False] * 5), ("anniversary_no_29_feb", (228, 228), [True] + [False] * 4),
+        ("anniversary", (229, 630), [True, False, False, True, False]),
+    ):
+        assert compare.holds(keys, core.Compare(day, operator, ends)).tolist() == expected
+
+
+def test_a_customer_goes_to_one_partition_however_the_ids_come():
+    ids = [f"c{n}" for n in range(5000)] + ["", "ü" * 40, "x" * 200, None]
+    whole = parcels.partition_of(pa.array(ids), 7)
+    parts = [parcels.partition_of(pa.array(ids[first : first + 13]).slice(2), 7) for first in range(0, 5000, 13)]
+    assert all(np.array_equal(part, whole[13 * i + 2 : 13 * i + 2 + len(part)]) for i, part in enumerate(parts))
+    counts = np.bincount(whole, minlength=7)
+    assert whole[-1] == 0 and counts.min() > 0.8 * counts.mean()
+    assert len(np.unique(parcels.hashed(pa.array(ids[:-1])))) == len(ids) - 1
+
+
+def test_parcels_hold_every_row_once():
+    table = pa.table({
+        "customer_id": pa.array([None if n % 17 == 0 else f"c{n % 400}" for n in range(3000)]),
+        "few": pa.array([None if n % 5 == 0 else f"t{n % 3}" for n in range(3000)]),
+        "many": pa.array([f"m{n}" for n in range(3000)]), "number": pa.array(range(3000)),
+    })
+    batches = list(parcels.parcels(parcels.blocks_of(table.to_batches(max_chunksize=700)), "events", 4))
+    back = [parcels.opened(batch.column("parcel")[0].as_buffer()) for batch in batches]
+    rows = [tuple(row.values()) for part in back for row in part.to_pylist()]
+    assert sorted(rows, key=repr) == sorted((tuple(row.values()) for row in table.to_pylist()), key=repr)
+    assert pa.types.is_dictionary(back[0].schema.field("few").type)
+    assert not pa.types.is_dictionary(back[0].schema.field("many").type)
+
+
+@pytest.mark.parametrize(("definitions", "customers"), [(1, 1), (9, 17), (300, 100), (13, 64), (8, 8), (3, 0)])
+def test_bits_are_turned(definitions, customers):
+    truths = np.random.default_rng(definitions).random((definitions, customers)) < 0.3
+    bitmaps = [np.packbits(row, bitorder="little") for row in truths]
+    bits = matrix(decide.bits_of_customers(bitmaps, customers))
+    turned = np.unpackbits(bits, axis=1, count=definitions, bitorder="little") if customers else bits
+    assert np.array_equal(turned.astype(bool), truths.T.reshape(turned.shape))
+
+
+def test_a_program_has_each_part_once_and_after_what_it_needs():
+    known, other = core.IsCustomer(), core.Split("s", 0, 50)
+    both = core.All((known, core.Not(other)))
+    program = program_of([("a", both), ("b", core.Any((core.Member("a"), both, other))), ("c", both)])
+    assert [step.operation for step in program.steps] == ["leaf", "leaf", "not", "all", "any"]
+    assert program.results == (3, 4, 3)
+    assert all(operand < number for number, step in enumerate(program.steps) for operand in step.operands)
+
+
+def test_memberships_are_listed_with_their_days():
+    listing = Listing(("b", "gone", "a"), frozenset("abd"), frozenset("c"), date(2026, 1, 31), bits=True)
+    old, frozen = date(2025, 5, 5), date(2024, 4, 4)
+    entries = pa.list_(SEGMENT)
+    batch_ = pa.record_batch({
+        "customer_id": ["x", "y", "z"],
+        "_decided": packed(np.array([[True, True, True], [False, True, False], [False, False, False]])),
+        "_others": pa.array([["d"], [], []], pa.list_(pa.string())),
+        "_base": pa.array([[{"id": "a", "since": old}, {"id": "gone", "since": old}], [{"id": "a", "since": old}], []], entries),
+        "_carried": pa.array([[{"id": "a", "since": frozen}], [{"id": "c", "since": frozen}], []], entries),
+    })
+    (found,) = listing.batches([batch_])
+    tonight = date(2026, 1, 31)
+    assert [[(part["id"], part["since"]) for part in row] for row in found.column("segments").to_pylist()] == [
+        [("a", old), ("b", tonight), ("d", tonight)], [("c", frozen)], [],
+    ]
+    bits = np.unpackbits(matrix(found.column("member_of")), axis=1, count=4, bitorder="little")
+    assert bits.tolist() == [[1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_rows_without_a_time_lie_in_no_window_that_has_an_edge():
+    time = np.array([np.iinfo(np.int64).min, 0, 5], np.int64)
+    edge = EPOCH + timedelta(microseconds=3)
+    assert window_of(time, Interval()) == slice(0, 3)
+    assert window_of(time, Interval(None, edge)) == slice(1, 2)
+    assert window_of(time, Interval(edge, None)) == slice(2, 3)
+    assert micros(edge) == 3
+
+
+def test_what_the_kernel_leaves_to_columns():
+    """Scores, percentiles and limits need everyone's features; so do those that refer to them."""
+    drawn = batch(2, 100)
+    settings = settings_for("unused", drawn.zone.key)
+    plan = build_plan(segments_of(drawn.definitions, settings), settings.names(), Clock(drawn.snapshot_date, settings.zone))
+    spec = spec_of(plan)
+    left = [planned for planned in plan.segments if planned.id not in spec.decided]
+    assert len(spec.decided) > 40 and left
+    assert {feature for planned in left for feature in planned.reduced.walk() if isinstance(feature, core.Aggregate)} == set(
+        spec.emitted
+    )
+    for planned in plan.segments:
+        if planned.reduced.cut is not None or core.percentiles_of(planned.reduced.walk()):
+            assert planned.id not in spec.decided
+
+
