@@ -30,12 +30,15 @@ RUNTIME = [
     "jinja2>=3.1.4,<4",
     "requests>=2.32,<3",
     "tenacity>=9,<10",
+    "phonenumbers>=9,<10",
+    "google-auth>=2.40,<3",  # the login of a service account
     "xlsxwriter>=3.2,<4",
     "altair>=6,<7",
     "vl-convert-python>=1.9,<2",  # the charts' script, so that a page needs no network
 ]
 DEMO = ["lifetimes==0.11.3"]  # only for the CDNOW order log that it ships; never imported
 BENCH = ["duckdb>=1.4", "polars>=1.30"]
+SFTP = ["paramiko>=4,<6"]
 TEST = [
     "pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "jsonschema>=4.23",
     "moto[s3,server]>=5.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "deltalake>=1.1",
@@ -63,7 +66,7 @@ setup(
     packages=find_packages(include=["segment_lib", "segment_lib.*", "models", "models.*", "jobs", "jobs.*"]),
     package_data={"segment_lib": ["py.typed", "ready/*.yaml", "templates/**/*", "templates/**/.*"]},
     install_requires=RUNTIME,
-    extras_require={"demo": DEMO, "bench": BENCH, "test": TEST + DEMO + BENCH},
+    extras_require={"demo": DEMO, "bench": BENCH, "sftp": SFTP, "test": TEST + DEMO + BENCH + SFTP},
     cmdclass={"build_py": BuildWithDemo},
     entry_points={"console_scripts": ["seglake = jobs.cli:main"]},
     classifiers=["Programming Language :: Python :: 3", "Operating System :: POSIX", "Private :: Do Not Upload"],

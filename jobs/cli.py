@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from jobs import (
-    backfill, breakdown, compare, customers, definitions, demo, generate, growth, importing, ingest, notify, overlaps,
-    preview, project, ready, report, run, show, sql, train, why,
+    backfill, breakdown, compare, customers, definitions, demo, export, generate, growth, history, importing, ingest,
+    notify, overlaps, preview, project, ready, report, run, show, sql, sync, train, why,
 )
 from jobs.runner import command
 
@@ -24,10 +24,11 @@ COMMANDS = {
         definitions.validate, definitions.schema, definitions.plan, preview.preview, ready.ready, importing.import_,
     ),
     "Run": (run.run, backfill.backfill, notify.notify),
+    "Send out": (export.export, sync.sync),
     "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (
         show.segments, show.members, customers.customers, compare.compare, overlaps.overlaps, breakdown.breakdown,
-        growth.growth, growth.retention, growth.moves, growth.lift, report.report, why.why, sql.sql, show.runs,
+        growth.growth, growth.retention, growth.moves, growth.lift, report.report, why.why, history.history, sql.sql, show.runs,
     ),
     "Help": (project.doctor, demo.demo),
 }

@@ -81,7 +81,10 @@ class Telling:
 
 @contextmanager
 def telling(job: Job, settings: Settings, days: Sequence[date]) -> Iterator[Telling]:
-    """Tells at the end of the block, also of what failed before a lake was open; `days` were asked for, none by default."""
+    """Tells at the end of the block, also of what failed before a lake was open.
+
+    `days` are the dates that were asked for; none stands for the date that is run by default.
+    """
     night = Telling(job, settings, days)
     try:
         yield night

@@ -45,9 +45,12 @@ class Objects(Protocol):
         """Keys that start with a prefix, sorted."""
 
 
-def _checked(key: str) -> str:
+def checked(key: str) -> str:
+    """The key itself; StorageError when it cannot name an object."""
     if not _KEY.fullmatch(key):
-        raise StorageError(f"{key!r} cannot name an object")
+        raise StorageError(
+            f"{key!r} cannot name an object: names have letters, digits, _ . = and -, the first no sign but _"
+        )
     return key
 
 
@@ -61,7 +64,7 @@ class LocalObjects:
         self.url = os.path.abspath(folder)
 
     def _path(self, key: str) -> Path:
-        path = Path(self.url, *_checked(key).split("/"))
+        path = Path(self.url, *checked(key).split("/"))
         real = os.path.realpath(path)
         if real != os.path.join(os.path.realpath(self.url), key):
             raise StorageError(f"{str(path)!r} leads elsewhere through a symbolic link")
@@ -141,7 +144,7 @@ class S3Objects:
         self.client = client or _s3_client()
 
     def _name(self, key: str) -> dict[str, str]:
-        return {"Bucket": self.bucket, "Key": self.prefix + _checked(key)}
+        return {"Bucket": self.bucket, "Key": self.prefix + checked(key)}
 
     def _failed(self, error: Exception, *expected: str) -> bool:
         """Whether the server refused for an expected reason; any other failure is raised with its place."""

@@ -31,12 +31,14 @@ LIGHT = (
     "segment_lib", "segment_lib.errors", "segment_lib.tables", "segment_lib.settings", "segment_lib.catalogue",
     "segment_lib.clock", "segment_lib.strict_yaml", "segment_lib.conf", "segment_lib.logs", "segment_lib.doctor",
     "segment_lib.scaffold", "segment_lib.core", "segment_lib.language", "segment_lib.conditions",
-    "segment_lib.definition", "segment_lib.build", "segment_lib.plan", "jobs.runner", "jobs.cli",
+    "segment_lib.definition", "segment_lib.build", "segment_lib.plan", "segment_lib.sync.destinations", "jobs.runner",
+    "jobs.cli",
 )
 HEAVY = ("pyspark", "delta", "pandas", "numpy", "pyarrow", "boto3")
 
 #: Calls that bring rows to the driver, each reviewed: module -> function -> why their number is bounded.
 TO_DRIVER = {
+    "jobs/history.py": {"history": "--limit, at most 10,000"},
     "jobs/overlaps.py": {"overlaps": "--limit, at most 10,000"},
     "jobs/show.py": {"members": "--limit, at most 10,000"},
     "models/histories.py": {
@@ -55,7 +57,10 @@ TO_DRIVER = {
     "segment_lib/cohorts.py": {"_counted": "a row a published date and step"},
     "segment_lib/compare.py": {"_regions": "at most 31 rows"},
     "segment_lib/customers/stream.py": {"_rows": "a range of 50,000 rows, and the next one"},
+    "segment_lib/data_files.py": {"_few": "200,000 aliases or erasures at most, which go to every task"},
     "segment_lib/definitions_log.py": {"read": "a row a segment"},
+    "segment_lib/export/export.py": {"_counted": "three rows", "_forget": "a row an earlier export"},
+    "segment_lib/export/parts.py": {"write": "a row a file"},
     "segment_lib/growth.py": {
         "_numbers": "a row a published date", "_causes": "a row a published date, change and cause",
         "listed": "a row a segment and published date",
@@ -79,10 +84,16 @@ TO_DRIVER = {
         "_counts": "the distinct values in a small bracket around each bound", "_brackets": "one row",
     },
     "segment_lib/rebuild.py": {"rebuild": "a row a run", "kept": "one row"},
+    "segment_lib/recipients.py": {"counted": "one row"},
     "segment_lib/runs.py": {"append_record": "one row", "details": "one row", "read_history": "a few rows a night"},
     "segment_lib/scan.py": {"_counted": "one row", "_reasons": "one row"},
     "segment_lib/snapshot.py": {"differ": "one row", "look": "one row"},
     "segment_lib/sql_text/recorded.py": {"collect": "what the function that is written down looks at itself: run ids"},
+    "segment_lib/sync/ledger.py": {"newest": "one row"},
+    "segment_lib/sync/log.py": {"read": "a row an audience and sync", "audiences": "a row an audience"},
+    "segment_lib/sync/sync.py": {
+        "_records": "a range of 20,000 rows", "_counted": "one row", "_samples": "five masked rows",
+    },
     "segment_lib/why/compute.py": {
         "_canonical": "one row", "_look": "one customer, and a row for each reason against rows of theirs",
         "_limit": "one row",

@@ -36,12 +36,13 @@ from segment_lib.doctor import check_secrets
 from segment_lib.errors import (
     EXIT_FAILED, EXIT_GATE, EXIT_LOCKED, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, ConfError, Issue, StorageError,
 )
-from segment_lib.figures import EVERYONE
+from segment_lib.figures import EVERYONE, LOST
 from segment_lib.lease import Lease
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.nightly import RunOutcome
 from segment_lib.notify import delivery
 from segment_lib.notify.message import render
+from segment_lib.notify.record import last_outcome
 from segment_lib.notify.summary import LEAST_SIZE, MOST, REASON, summarize, text_of
 from segment_lib.notify_settings import EmailSection, NotifyEntry, Outcome, WebhookSection
 from segment_lib.objects import open_objects
@@ -581,6 +582,8 @@ def test_every_way_that_a_run_ends_is_told_once(here, spark):
         numbers = {row.segment_id: row for row in metrics}
         assert said["customers"] == numbers[EVERYONE].customers
         assert all(row["now"] == numbers[row["segment"]].customers for row in said["most_moved"])
+        last = last_outcome(Lake(spark, load_settings("conf")))
+        assert {row.segment_id for row in last.metrics} == numbers.keys() - {LOST}
     with hooked() as hook:
         told_by(here, hook.url)
         broken.write_text("where: {did: page_vewed}\n")

@@ -190,3 +190,42 @@ def test_settings_follow_the_standard_environment():
     assert given["spark.hadoop.fs.s3a.session.token"] == "t"
     assert given["spark.hadoop.fs.s3a.endpoint.region"] == "r"
     assert "spark.hadoop.fs.s3a.endpoint" not in given
+
+
+def test_an_export_and_a_delta(s3):
+    """Parts, manifests by conditional put, a rerun that writes nothing, and the sweep of one that died."""
+    out = run(s3, """
+        import gzip, json, sys
+        from datetime import date, timedelta
+        sys.path.insert(0, "tests")
+        from segment_lib.export.export import Wish, export
+        from segment_lib.objects import open_objects
+        from segment_lib.runs import read_history
+        from segment_lib.session import build_session
+        from segment_lib.settings import Settings
+        from written_nights import Nights, at_night
+
+        settings = Settings(root="s3://data/exporting", spark={
+            "spark.master": "local[1]", "spark.driver.memory": "1g", "spark.sql.shuffle.partitions": "1",
+            "spark.databricks.delta.snapshotPartitions": "1", "spark.sql.adaptive.enabled": "false",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"})
+        nights = Nights(build_session(settings, app_name="s3"), settings)
+        store = open_objects("s3://data/out")
+        store.write("shop/a/as_of=2026-01-01/run=20260102T000000-00000000/full/part-00000.csv.gz", b"of one that died")
+        day = date(2026, 1, 31)
+        for number, people in enumerate((["c1", "c2"], ["c2", "c3"])):
+            nights.publish(day + timedelta(days=number), {"a": people})
+            for again in range(2 - number):
+                lake = nights.lake()
+                wish = Wish("delta", "csv", ("customer_id",), "s3://data/out")
+                done = export(lake, read_history(lake), "a", wish, now=at_night(day) + timedelta(days=number))
+                files = [store.read(f"{done.path.removeprefix('s3a://data/out/')}/{one.path}") for one in done.manifest.files]
+                print(done.wrote, done.manifest.mode, b"".join(gzip.decompress(data) for data, _ in files))
+        print(sorted({key.rpartition("/")[2] for key in store.list()}), len(store.list()))
+        nights.spark.stop()
+    """)
+    head = '"action","customer_id"\\n'
+    assert out.splitlines() == [
+        f"""True full b'{head}"add","c1"\\n"add","c2"\\n'""", f"""False full b'{head}"add","c1"\\n"add","c2"\\n'""",
+        f"""True delta b'{head}"remove","c1"\\n"add","c3"\\n'""", "['manifest.json', 'part-00000.csv.gz'] 4",
+    ]

@@ -33,9 +33,10 @@ def last_outcome(lake: Lake) -> RunOutcome:
         return RunOutcome(record)
     base = history.base(record.snapshot_date)
     rows = metrics.of_run(lake, history, record)
+    shown = tuple(rows[name] for name in sorted(rows) if name != LOST)
     listed = tuple(definitions_log.read(lake, record).values())
     return RunOutcome(
-        replace(record, base_run_id=base.run_id if base else None), tuple(rows[name] for name in sorted(rows) if name != LOST), listed,
+        replace(record, base_run_id=base.run_id if base else None), shown, listed,
         tuple(row for row in listed if row.state in HELD_BACK),
     )
 
