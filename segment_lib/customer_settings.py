@@ -19,7 +19,9 @@ class CustomersSection(BaseModel):
     #: A folder or s3a:// prefix; a tenant's files lie in PATH/TENANT. Default: ROOT/TENANT/personal.
     personal_path: str | None = None
     #: The ages at which groups begin; a first group holds who is younger.
-    age_groups: Annotated[tuple[Annotated[int, Field(ge=1, le=130)], ...], Field(min_length=1)] = (18, 25, 35, 45, 55, 65)
+    age_groups: Annotated[tuple[Annotated[int, Field(ge=1, le=130)], ...], Field(min_length=1)] = (
+        18, 25, 35, 45, 55, 65,
+    )
 
     @field_validator("age_groups")
     @classmethod

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 import tracemalloc
 from datetime import UTC, date, datetime
@@ -22,14 +23,17 @@ from pyspark.sql import functions as F
 from segment_lib import nightly
 from segment_lib.api import Tenant
 from segment_lib.build import customer, segment
+from segment_lib.catalogue import SCORES, Type
 from segment_lib.conf import load_settings
 from segment_lib.customers import columns as choices
 from segment_lib.customers import place, stream, writers
 from segment_lib.definition import Loaded
-from segment_lib.errors import EXIT_FAILED, EXIT_USAGE, ConfError, UsageError
+from segment_lib.errors import EXIT_FAILED, EXIT_USAGE, ConfError, StorageError, UsageError
 from segment_lib.inputs import customer_hash
+from segment_lib.scores import stored_type
 from segment_lib.settings import Settings
 from segment_lib.storage import Lake
+from segment_lib.tables import INPUTS
 
 FIRST, DAY = date(2026, 1, 30), date(2026, 1, 31)
 NOW = datetime(2026, 2, 1, 3, tzinfo=UTC)
@@ -198,6 +202,7 @@ def test_the_read_api_gives_the_same_columns(here, spark):
 
 @pytest.mark.parametrize(("text", "said"), [
     ("customers: {personal_fields: [pasport]}", "no customer field is named 'pasport'"),
+    ("customers: {personal_fields: [customer_id]}", "customer_id is not masked"),
     ("customers: {age_groups: [30, 20]}", "must ascend"),
     ("customers: {personal_data: maybe}", "is not one of the known values"),
 ])
@@ -270,6 +275,20 @@ def test_what_cannot_be_written_is_told(here):
     assert "no format 'xls'" in refused("--format", "xls", "--output", "x")
 
 
+@pytest.mark.parametrize(("address", "said"), [
+    ("s3://", "names no bucket"), ("s3://bucket/my list.csv", "cannot name an object"),
+    ("s3://Bucket_1/x.csv", "is not an S3 location"), ("s3://bucket/a/../x.csv", "must not contain '..'"),
+])
+def test_an_address_of_s3_is_checked_before_anything_is_computed(address, said):
+    with pytest.raises(StorageError, match=said):
+        place.target(address, "csv", "vip-2026-01-31", None)
+
+
+def test_a_bucket_is_a_folder():
+    for address in ("s3://bucket", "s3a://bucket/"):
+        assert place.target(address, "csv", "vip-2026-01-31", None).path == "s3a://bucket/vip-2026-01-31.csv"
+
+
 def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
     target = place.Target(str(tmp_path / "list.csv"), "csv")
     (tmp_path / "list.csv").write_text("before")
@@ -289,11 +308,13 @@ def test_csv_keeps_every_character_and_runs_nothing(here):
     assert not data.startswith(b"\xef\xbb\xbf") and data.endswith(b"\r\n")
     assert b'c1,"Anna ""the\nGreat"", Ltd.",+49 30 1234,-5\r\n' in data
     names = {row["customer_id"]: row["first_name"] for row in read_csv(file)}
-    guarded = {"c2", "c4", "c5", "c6", "c7"}
-    assert names == {name: f"'{text}" if name in guarded else text or "" for name, text in NASTY.items()}
+    guarded = {"c2", "c4", "c5", "c6"}
+    assert names.pop("c7") == "'\t'=1"
+    others = {name: text or "" for name, text in NASTY.items() if name != "c7"}
+    assert names == {name: f"'{text}" if name in guarded else text for name, text in others.items()}
 
 
-RUN = ("=1", "+1+1|cmd", "-1", "@x", "\t=1", "\r=1", " =1", "\n@x", "＝1", "＋1", "－1", "＠x")
+RUN = ("=1", "+1+1|cmd", "-1+1", "+", "- 1a", "@x", " =1", "\tx", "\rx", "\nx", "\0=1", "＝1", "＋1", "－1", "＠x")
 
 
 @pytest.mark.parametrize("text", RUN)
@@ -301,7 +322,24 @@ def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text):
     assert writers.harmless(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "Jane", "1-2", "a=b", "+49 30 1234", "🦊", "'=1"])
+@pytest.mark.parametrize(("text", "expected"), [
+    ("Jo;=1", "Jo;'=1"), ("Jo; =1", "Jo;' =1"), ("Jo\t@x", "Jo\t'@x"), ("Jo\r\n-1+1", "Jo\r\n'-1+1"),
+    ("\t=1", "'\t'=1"), ("a;b;+1", "a;b;'+1"), (";;=1", ";;'=1"), ('Jo\n \n=1&"', 'Jo\n \n\'=1&"'),
+])
+def test_what_another_separator_would_cut_off_runs_nothing_either(text, expected):
+    """A spreadsheet set to semicolons or tabs makes cells of its own from what lies between them."""
+    assert writers.harmless(text) == expected
+    assert not [cell for cell in re.split("[;\t\r\n]", writers.harmless(text)) if cell.strip()[:1] in tuple("=+-@")]
+
+
+def test_texts_in_a_list_run_nothing_and_stay_a_list():
+    target = io.BytesIO()
+    writers.write_csv(target, [("interests", "array<string>")], [(["tea;=1+1", "a"],), ([],)])
+    (_, (first,), (empty,)) = csv.reader(io.StringIO(target.getvalue().decode(), newline=""), strict=True)
+    assert json.loads(first) == ["tea;'=1+1", "a"] and json.loads(empty) == []
+
+
+@pytest.mark.parametrize("text", ["", "Jane", "1-2", "a=b", "a; b", "+49 30 1234", "-8123456789", "🦊", "'=1"])
 def test_other_texts_stay_as_they_are(text):
     assert writers.harmless(text) == text
 
@@ -353,6 +391,19 @@ def test_excel_changes_nothing_that_it_cannot_hold(tmp_path):
     assert found[1][:3] == (None, datetime(1900, 3, 1), False)
     with pytest.raises(UsageError, match="column 'd' is longer than the 32,767 characters"):
         writers.write_excel(tmp_path / "y.xlsx", columns, [(1, None, None, "🦊" * 20_000)])
+
+
+def test_a_disk_that_refuses_is_told_like_any_other(tmp_path):
+    (tmp_path / "x.xlsx").mkdir()
+    with pytest.raises(OSError):
+        writers.write_excel(tmp_path / "x.xlsx", [("a", "bigint")], [(1,)])
+
+
+def test_parquet_knows_the_type_of_every_column(tmp_path):
+    kinds = {*(kind.ddl for kind in Type), *INPUTS["customers"].columns.values(), *map(stored_type, SCORES)}
+    columns = [(f"c{number}", kind) for number, kind in enumerate(sorted(kinds))]
+    assert writers.write_parquet(tmp_path / "x.parquet", columns, [(None,) * len(columns)]) == 1
+    assert parquet.read_table(tmp_path / "x.parquet").num_columns == len(kinds)
 
 
 def test_a_segment_without_members_is_a_file_with_a_head(tmp_path):

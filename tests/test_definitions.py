@@ -419,3 +419,30 @@ def test_entries_are_not_ranked():
     """Dates of entry exist only while members are decided, when percentiles are settled already."""
     assert any("a percentile compares a customer with others" in issue
                for issue in issues("where: {segment: other, entered: {at_least: {percentile: 9}}}"))
+
+
+def test_a_definition_is_written_as_its_file_has_it():
+    """What Python built, as text: read back it is the same, with the key that names a condition before its others."""
+    built = build.segment("quiet", name="Quiet: 1", where=build.all_of(
+        build.did("product_viewed", within="90d", count={"at_least": 3}),
+        build.not_(build.ordered("any", within="90d")), build.customer("country", in_=["AT", "1"]),
+    ))
+    text = built.to_yaml()
+    assert "- did: product_viewed\n      within: 90d" in text and 'name: "Quiet: 1"' in text and not text.startswith("id:")
+    (read,) = load_texts({"quiet.yaml": text}, Catalogue(event_types={"product_viewed": {}})).segments
+    assert read == built
+
+
+def test_a_plan_shows_as_tables_in_a_notebook():
+    """Every text is escaped: a name is what a person wrote."""
+    from zoneinfo import ZoneInfo
+
+    from segment_lib.clock import Clock
+    from segment_lib.plan import build_plan
+
+    where = build.did("product_viewed", where={"channel": "<script>"}, within="90d")
+    catalogue = Catalogue(event_types={"product_viewed": {}})
+    plan = build_plan([build.segment("a", where=where)], catalogue, Clock(date(2026, 1, 31), ZoneInfo("UTC")))
+    shown = plan._repr_html_()
+    assert "<script>" not in shown and "&lt;script&gt;" in shown
+    assert "2026-01-31" in shown and "events" in shown and ">a<" in shown

@@ -79,8 +79,8 @@ def test_it_runs(file, monkeypatch):
             resources={"metadata": {"path": folder}},
         )
         client.execute(env=environment)
-    shown = [output for cell in client.nb.cells for output in cell.get("outputs", ())]
-    assert any("image/png" in output.get("data", {}) for output in shown)
+    shown = [output.get("data", {}) for cell in client.nb.cells for output in cell.get("outputs", ())]
+    assert any({"image/png", "text/html"} & data.keys() or any("vegalite" in kind for kind in data) for data in shown)
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

@@ -68,8 +68,15 @@ def chosen(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def personal(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the names that are personal data."""
-    return tuple(name for name in names if name.removeprefix("customer.") in personal_fields(settings))
+    """Those of the names that are personal data.
+
+    >>> from segment_lib.settings import Settings
+    >>> fields = {"catalogue": {"customer_fields": {"orders": "text"}}, "customers": {"personal_fields": ["orders"]}}
+    >>> personal(Settings(**fields), ["customer_id", "orders", "customer.orders", "email"])
+    ('customer.orders', 'email')
+    """
+    secret = personal_fields(settings)
+    return tuple(name for name in names if name not in _OWN and name.removeprefix("customer.") in secret)
 
 
 def age_group(birthday: Column, day: date, begins: Sequence[int]) -> Column:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segment_lib.errors import StorageError, UsageError
-from segment_lib.objects import S3Objects
+from segment_lib.objects import S3Objects, checked
 from segment_lib.paths import absolute, scheme_of
 
 #: Format -> the end of a file's name.
@@ -55,10 +55,11 @@ def format_of(wanted: str | None, output: str | None) -> str:
 
 
 def target(output: str | None, format: str, name: str, personal: str | None) -> Target:
-    """The file to write. A folder (one that exists, or a path that ends with a slash) gets one called `name`.
+    """The file to write. A folder (one that exists, a bucket, a path that ends with a slash) gets one called `name`.
 
     `personal` is the path that it must lie below when personal data stands in it unmasked, and where it goes when no
-    `output` is given. UsageError when it lies elsewhere, StorageError for an address that cannot be written.
+    `output` is given. UsageError when it lies elsewhere, StorageError for an address that no list can be written to; of
+    S3 that is its form, not whether the bucket is there.
     """
     if output is None:
         if personal is None:
@@ -67,18 +68,29 @@ def target(output: str | None, format: str, name: str, personal: str | None) -> 
     scheme = scheme_of(output)
     if scheme not in ("", "s3", "s3a"):
         raise StorageError(f"{output!r}: a list is written to a folder or to S3")
-    folder = output.endswith("/") or (not scheme and os.path.isdir(absolute(output)))
     path = absolute(output)
+    if scheme:
+        bucket, slash, _ = path.partition("://")[2].partition("/")
+        if not bucket:
+            raise StorageError(f"{output!r} names no bucket, such as s3://bucket/folder/")
+        folder = output.endswith("/") or not slash
+    else:
+        folder = output.endswith("/") or os.path.isdir(path)
     path = f"{path}/{name}{FORMATS[format]}" if folder else path
-    if personal is not None and not _below(path, personal):
+    if personal is not None and not below(path, personal):
         raise UsageError(
             f"personal data that is not masked may only be written below {personal}, and {path} is not; name a path "
             "there, leave --output out, or mask it: --masked"
         )
+    if scheme:
+        # What the address lacks is told before anything is computed for it.
+        parent, _, key = path.rpartition("/")
+        checked(key)
+        S3Objects(parent)
     return Target(path, format, personal)
 
 
-def _below(path: str, root: str) -> bool:
+def below(path: str, root: str) -> bool:
     """Whether a path lies below a root, symbolic links followed."""
     if scheme_of(path) != scheme_of(root):
         return False

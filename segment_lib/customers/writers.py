@@ -25,19 +25,22 @@ EXCEL_CELL = 32_767
 _EXCEL_FIRST = date(1900, 3, 1)
 _EXCEL_EXACT = 10**15
 _BATCH = 10_000
-#: Texts that a spreadsheet may take for a formula when it opens a CSV; the wide signs are those of East Asian input.
-_FORMULA = re.compile(r"^(?:[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-#: A telephone number begins with + and can run nothing.
-_PHONE = re.compile(r"^\+[0-9 ]+$")
+#: Where a spreadsheet may find a formula in a text when it opens a CSV: where the text begins, and where it is cut by
+#: one that looks for semicolons, tabs or line ends. The wide signs are those of East Asian input.
+_FORMULA = re.compile(
+    r"\A(?=[\t\r\n\0])|(?:\A|(?<=[;\t\r\n]))(?=[^\S\t\r\n]*[=+\-@\uff1d\uff0b\uff0d\uff20])"
+)
+#: A telephone number or an id that is a number begins with a sign and can run nothing.
+_NUMBER = re.compile(r"[+\-][0-9 ]+")
 
 
 def harmless(text: str) -> str:
     """A text that no spreadsheet runs: an apostrophe is put before what would begin a formula.
 
-    >>> harmless("=cmd|' /C calc'!A0"), harmless("+49 30 1234"), harmless("Jane")
-    ("'=cmd|' /C calc'!A0", '+49 30 1234', 'Jane')
+    >>> harmless("=cmd|' /C calc'!A0"), harmless("Jane;=1+1"), harmless("+49 30 1234"), harmless("Jane")
+    ("'=cmd|' /C calc'!A0", "Jane;'=1+1", '+49 30 1234', 'Jane')
     """
-    return f"'{text}" if _FORMULA.match(text) and not _PHONE.fullmatch(text) else text
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)
 
 
 def plain(value: Any) -> str:
@@ -67,11 +70,16 @@ def write_csv(target: BinaryIO, columns: Columns, rows: Rows) -> int:
         writer.writerow([name for name, _ in columns])
         count = 0
         for count, row in enumerate(rows, 1):  # noqa: B007 - the last number is the count
-            writer.writerow([harmless(value) if isinstance(value, str) else plain(value) for value in row])
+            writer.writerow([_csv_cell(value) for value in row])
         text.flush()
         return count
     finally:
         text.detach()
+
+
+def _csv_cell(value: Any) -> str:
+    """Only texts, and the texts of a list, can be what a person wrote."""
+    return harmless(plain(value)) if isinstance(value, str | list | tuple) else plain(value)
 
 
 def write_parquet(path: Path, columns: Columns, rows: Rows) -> int:
@@ -114,8 +122,19 @@ def write_excel(path: Path, columns: Columns, rows: Rows) -> int:
     """One worksheet, written row by row; texts stay texts, whatever they look like. Returns the number of rows.
 
     Dates are dates; instants, lists, dates before March 1900 and numbers beyond 15 digits are text, for Excel would
-    change them. UsageError for a text that is longer than a cell. What is written meanwhile lies beside `path`.
+    change them. UsageError for a text that is longer than a cell, OSError when the disk does not take it. What is
+    written meanwhile lies beside `path`.
     """
+    from xlsxwriter.exceptions import FileCreateError
+
+    try:
+        return _write_sheet(path, columns, rows)
+    except FileCreateError as error:
+        # It is no OSError itself, and holds the one of the disk.
+        raise error.args[0] from None
+
+
+def _write_sheet(path: Path, columns: Columns, rows: Rows) -> int:
     import xlsxwriter
 
     options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}

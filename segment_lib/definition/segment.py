@@ -140,6 +140,19 @@ class Segment(Model):
         """The definition as canonical JSON, with only what was written."""
         return canonical.dumps(self.to_plain())
 
+    def to_yaml(self) -> str:
+        """The definition as the text of its file, ``conf/segments/ID.yaml``."""
+        from segment_lib.conditions import REGISTRY
+        from segment_lib.yaml_text import yaml_text
+
+        def written(part: Any) -> Any:
+            """Plain data with the key that names a condition before its others."""
+            if isinstance(part, dict):
+                return {key: written(part[key]) for key in sorted(part, key=lambda key: key not in REGISTRY)}
+            return [written(entry) for entry in part] if isinstance(part, list | tuple) else part
+
+        return yaml_text(written({key: part for key, part in self.to_plain().items() if key != "id"}))
+
     @classmethod
     def from_json(cls, text: str) -> Segment:
         """The definition that `to_json` wrote."""
