@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.options import day, names
-from jobs.run import Accept, AsThen, Fresh, Strict
+from jobs.run import Accept, AsThen, Fresh, Full, Strict
 from jobs.runner import Job, command, main, spinner
 from segment_lib.errors import EXIT_OK, UsageError
 
@@ -25,6 +25,7 @@ def backfill(
     strict: Strict = False,
     fresh: Fresh = False,
     as_then: AsThen = False,
+    full: Full = False,
 ) -> int:
     """Run several dates again, or for the first time: a range, single dates, or the stale ones."""
     import segment_lib
@@ -42,7 +43,7 @@ def backfill(
         with job.lake(settings) as lake, nights.within(lake):
             outcomes = nightly.backfill(
                 lake, settings, definitions, asked, stale=stale, now=job.now, accept=names(accept), strict=strict,
-                fresh=fresh, as_then=as_then, scorers=scorers(job, settings, lake),
+                fresh=fresh, as_then=as_then, full=full, scorers=scorers(job, settings, lake),
                 code_version=segment_lib.__version__, progress=spinner, ended=nights.ended,
             )
     told = [view for outcome in outcomes for view in views.told(outcome)]

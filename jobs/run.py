@@ -16,6 +16,7 @@ Accept = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop when a definition is broken; the others would be run.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Do not go on with the inputs of a run that died.")]
+Full = Annotated[bool, typer.Option("--full", help="Read all data files anew, whatever earlier nights kept of them.")]
 AsThen = Annotated[bool, typer.Option("--as-then", help="Use the inputs and definitions recorded for that date.")]
 
 
@@ -30,6 +31,7 @@ def run(
     strict: Strict = False,
     fresh: Fresh = False,
     as_then: AsThen = False,
+    full: Full = False,
 ) -> int:
     """Evaluate every segment at one date and publish the snapshot."""
     import segment_lib
@@ -49,7 +51,7 @@ def run(
                 day = latest.snapshot_date if latest else day
             outcome = nightly.run(
                 lake, settings, definitions, snapshot_date=day, now=job.now, only=names(only), accept=names(accept),
-                strict=strict, fresh=fresh, as_then=as_then, scorers=scorers(job, settings, lake),
+                strict=strict, fresh=fresh, as_then=as_then, full=full, scorers=scorers(job, settings, lake),
                 code_version=segment_lib.__version__, progress=spinner, ended=night.ended,
             )
     job.show(views.outcome(outcome), *views.told(outcome))

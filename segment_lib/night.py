@@ -21,6 +21,7 @@ from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, DefinitionState
 from segment_lib.gates import Facts
 from segment_lib.figures import EVERYONE
+from segment_lib.kernel.kept import Keeping
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preparation import Preparation
 from segment_lib.runs import Gate, History, RunRecord
@@ -40,6 +41,8 @@ SNAPSHOT_GATES = ("unique", "null_keys")
 #: States of a definition that make a published run partial.
 HELD_BACK = (DefinitionState.WAITING, DefinitionState.SET_ASIDE, DefinitionState.BROKEN)
 Step = Callable[[str], AbstractContextManager[None]]
+#: Bytes of data files from which on `incremental: auto` keeps what they hold, see docs/scale.md.
+KEPT_FROM = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def compute(
         scan = evaluate.scan(
             plan, lake, work.pins, run_id,
             base_as_of=base.as_of if base else None, base_at=base.pinned_at if base else None,
-            engine=lake.settings.engine,
+            engine=lake.settings.engine, keeping=_keeping(lake.settings, run_id, plan.clock.snapshot_date),
         )
     pending, plan = plan, plan.stall(scan.faults)
     scored = None
@@ -160,6 +163,13 @@ def compute(
         base=base, pins=work.pins, everyone_known=known, rows=rows, scored=scored, copied=work.copied,
         computed=work.recomputed if work.copied else None, analytics=_analytics(work),
     )
+
+
+def _keeping(settings: Settings, run_id: str, day: date) -> Keeping | None:
+    """How rows are kept for the nights to come; None when they are not."""
+    if settings.incremental == "never":
+        return None
+    return Keeping(run_id, day, least=KEPT_FROM if settings.incremental == "auto" else 0)
 
 
 def _analytics(work: Preparation) -> frozenset[str]:

@@ -23,6 +23,7 @@ from segment_lib.errors import (
 )
 from segment_lib.lease import Lease
 from segment_lib.figures import EVERYONE, LOST
+from segment_lib.kernel.kept import TABLE as ROW_PARCELS
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night
 from segment_lib.objects import open_objects
@@ -96,6 +97,7 @@ class Options:
     strict: bool = False
     fresh: bool = False
     as_then: bool = False
+    full: bool = False
     scorers: Scorers | None = None
     code_version: str = ""
     progress: Progress = nullcontext
@@ -137,6 +139,7 @@ def run(
     strict: bool = False,
     fresh: bool = False,
     as_then: bool = False,
+    full: bool = False,
     scorers: Scorers | None = None,
     code_version: str = "",
     progress: Progress = nullcontext,
@@ -144,10 +147,12 @@ def run(
 ) -> RunOutcome:
     """Runs and publishes one date; without `scorers`, segments that ask for scores wait.
 
+    With `full` nothing that earlier nights kept of the data files is taken; it is made anew.
+
     Raises GateError when a gate refuses it, UsageError and ConfError before anything is written. Retention and cleaning
     follow; a fault there is logged and leaves the published run as it is.
     """
-    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress, ended)
+    options = Options(tuple(only), frozenset(accept), strict, fresh, as_then, full, scorers, code_version, progress, ended)
     return _run_dates(lake, settings, loaded, [snapshot_date], now, options)[0]
 
 
@@ -163,6 +168,7 @@ def backfill(
     strict: bool = False,
     fresh: bool = False,
     as_then: bool = False,
+    full: bool = False,
     scorers: Scorers | None = None,
     code_version: str = "",
     progress: Progress = nullcontext,
@@ -173,7 +179,7 @@ def backfill(
     With `stale` also the published dates that lean on a restated one, and those that come to lean on one by this: none is
     stale in the end. What was published until then stays.
     """
-    options = Options((), frozenset(accept), strict, fresh, as_then, scorers, code_version, progress, ended)
+    options = Options((), frozenset(accept), strict, fresh, as_then, full, scorers, code_version, progress, ended)
     return _run_dates(lake, settings, loaded, dates, now, options, stale=stale)
 
 
@@ -190,6 +196,8 @@ def _run_dates(
     began = time.perf_counter()
     outcomes = []
     with Lease(open_objects(lake.home), lake.tenant, new_run_id(now)) as lease, logs.context(tenant=lake.tenant):
+        if options.full or settings.incremental == "never" or settings.engine == "columns":
+            lake.drop(ROW_PARCELS)
         history = read_history(lake)
         ahead = set(dates)
         # A date that changes makes all later ones stale, and is then behind: so this ends.

@@ -28,6 +28,7 @@ from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS
 
 if TYPE_CHECKING:
+    from segment_lib.kernel.kept import Keeping
     from segment_lib.kernel.spec import KernelSpec
 
 #: The inputs that a night reads by customer.
@@ -71,6 +72,7 @@ def scan(
     who: Callable[[Column], Column] | None = None,
     keep: Callable[[DataFrame], DataFrame] | None = None,
     engine: Engine = "auto",
+    keeping: Keeping | None = None,
 ) -> Scan:
     """Reads every source once at its pinned version and stages one row per customer.
 
@@ -79,13 +81,14 @@ def scan(
 
     `who` is a predicate on the customer id that limits the scan to some customers; rows of all others, and rejected ones
     without a customer, are as if they were not there. `keep` keeps the frame with a row per customer in place of the
-    staging area, so that a scan that is only to be looked at writes nothing.
+    staging area, so that a scan that is only to be looked at writes nothing. With `keeping` the kernel keeps what it made
+    of data files for later nights, and takes what earlier ones kept.
     """
     spec = _kernel(plan, engine)
     if spec is None:
         found = people(plan, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
     else:
-        found = by_kernel(spec, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
+        found = by_kernel(spec, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who, keeping=keeping)
     counted = _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
     return counted if spec is None else replace(counted, decided=spec.decided)
 
@@ -129,11 +132,12 @@ def by_kernel(
     base_as_of: datetime | None = None,
     base_at: datetime | None = None,
     who: Callable[[Column], Column] | None = None,
+    keeping: Keeping | None = None,
 ) -> DataFrame:
     """What `people` gives, by the kernel, with the features and fields alone that its decisions leave to be staged."""
     from segment_lib.kernel.people import joined
 
-    frame = joined(spec, lake, pins, base_as_of, base_at, who)
+    frame = joined(spec, lake, pins, base_as_of, base_at, who, keeping)
     return _finished(frame, spec.plan, spec.emitted, spec.staged, [F.col(DECIDED)])
 
 

@@ -191,6 +191,8 @@ class Settings(Section):
     #: ISO 4217.
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
     engine: Literal["auto", "columns", "kernel"] = "auto"
+    #: Whether a night keeps what it read of data files, so that the next reads only new ones.
+    incremental: Literal["auto", "always", "never"] = "auto"
     catalogue: CatalogueSection = CatalogueSection()
     inputs: dict[Literal[tuple(INPUTS)], InputSection] = {}
     ingest: IngestSection = IngestSection()

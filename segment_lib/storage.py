@@ -33,11 +33,12 @@ _COMMIT = re.compile(r"^(\d{20})\.(json|checkpoint\..*parquet)$")
 _STATISTICS = {
     "events": "occurred_at,_loaded_at", "orders": "ordered_at,_loaded_at",
     "membership_changes": "base_run_id,segment_id", "segment_metrics": "base_run_id,segment_id",
-    "quarantine": "load_id", "runs": "snapshot_date,run_id,state,at", "segments": "segment_id", "loads": "load_id,at",
+    "row_parcels": "source,file", "quarantine": "load_id", "runs": "snapshot_date,run_id,state,at", "segments": "segment_id", "loads": "load_id,at",
 }
 #: What Spark raises: its own errors, and those of the JVM that it does not translate.
 SPARK_ERRORS = (PySparkException, Py4JJavaError)
 Value = str | date | int | None
+Values = Value | tuple[Value, ...]
 _T = TypeVar("_T")
 
 
@@ -66,17 +67,21 @@ def sql_literal(value: Value) -> str:
     return f"'{escaped}'"
 
 
-def condition(where: Mapping[str, Value]) -> str:
-    """Equality on every column given; None matches NULL.
+def condition(where: Mapping[str, Values]) -> str:
+    """Equality on every column given; None matches NULL, and a tuple any of its values.
 
-    >>> condition({"snapshot_date": date(2026, 1, 31), "base_run_id": None})
-    "`snapshot_date` = DATE'2026-01-31' AND `base_run_id` IS NULL"
+    >>> condition({"snapshot_date": date(2026, 1, 31), "base_run_id": None, "file": ("a", "b")})
+    "`snapshot_date` = DATE'2026-01-31' AND `base_run_id` IS NULL AND `file` IN ('a', 'b')"
     """
     if not where:
         raise ValueError("a condition needs at least one column")
-    return " AND ".join(
-        f"`{name}` IS NULL" if value is None else f"`{name}` = {sql_literal(value)}" for name, value in where.items()
-    )
+
+    def equals(name: str, value: Values) -> str:
+        if isinstance(value, tuple):
+            return f"`{name}` IN ({', '.join(map(sql_literal, value))})"
+        return f"`{name}` IS NULL" if value is None else f"`{name}` = {sql_literal(value)}"
+
+    return " AND ".join(equals(name, value) for name, value in where.items())
 
 
 class Lake:
@@ -383,10 +388,10 @@ class Lake:
                 writer = writer.option("delta.dataSkippingNumIndexedCols", "0")
         return writer
 
-    def append(self, table: str, df: DataFrame, run_id: str) -> None:
-        """Add rows. New columns of an input widen its table."""
+    def append(self, table: str, df: DataFrame, run_id: str, **options: str | int) -> None:
+        """Add rows, with options of Spark's writer. New columns of an input widen its table."""
         path = self._writable(table)
-        writer = self._writer(table, df, run_id).mode("append")
+        writer = self._writer(table, df, run_id).mode("append").options(**options)
         if table in INPUTS:
             writer = writer.option("mergeSchema", "true")
         self._guard(table, lambda: writer.save(path))
@@ -404,12 +409,19 @@ class Lake:
         writer = writer.option("mergeSchema", "true")
         self._guard(table, lambda: writer.save(path))
 
-    def delete(self, table: str, where: Mapping[str, Value], run_id: str) -> None:
+    def delete(self, table: str, where: Mapping[str, Values], run_id: str) -> None:
         """Delete the rows that equal `where`. The table's log keeps the values: no personal ones belong here."""
         if self.exists(table):
             path = self._writable(table)
             with self._commit_metadata(run_id, table):
                 self._guard(table, lambda: DeltaTable.forPath(self.spark, path).delete(condition(where)))
+
+    def drop(self, table: str) -> None:
+        """Removes an output with all its versions; for what can be made again."""
+        if table not in OUTPUTS:
+            raise StorageError(f"{table!r} is no output, and stays")
+        system, target = self._hadoop(self.path(table))
+        system.delete(target, True)
 
     def merge(self, table: str, df: DataFrame, on: str, run_id: str) -> None:
         """Update the rows of a table that `on` (over `t` and `s`) matches, all columns, and insert the others."""

@@ -142,6 +142,10 @@ OUTPUTS = {
         "rows": "map<string,bigint>", "gates": "array<struct<gate:string,ok:boolean,accepted:boolean,detail:string>>",
         "stale_dates": "array<date>", "notes": "map<string,string>", "code_version": "string",
     },
+    "row_parcels": {
+        "source": "string", "file": "string", "row_group": "int", "content": "string", "partitions": "int",
+        "partition": "int", "parcel": "binary",
+    },
     "quarantine": {
         "table": "string", "load_id": "string", "loaded_at": "timestamp", "file": "string", "row": "bigint",
         "reason": "string", "record": "string",

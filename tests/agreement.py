@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -17,6 +17,7 @@ from segment_lib.clock import Clock
 from segment_lib.definition.check import check_segment
 from segment_lib.definition.segment import Segment
 from segment_lib.evaluate import decide
+from segment_lib.kernel.kept import Keeping
 from segment_lib.plan import build_plan
 from segment_lib.scan import Engine, scan
 from segment_lib.settings import Settings
@@ -48,14 +49,16 @@ def segments_of(definitions: Mapping[str, dict[str, Any]], settings: Settings) -
     return segments
 
 
-def write(spark: SparkSession, lake: Lake, data: Data) -> None:
-    """The data as the tenant's input tables; every table is made anew."""
+def write(spark: SparkSession, lake: Lake, data: Data, only: Collection[str] = ()) -> None:
+    """The data as the tenant's input tables; every table is made anew, or those that are named."""
     erased = [
         {"customer_hash": hashlib.sha256(f"{lake.tenant}\x1f{customer_id}".encode()).hexdigest(), "erased_at": None}
         for customer_id in sorted(data.erased)
     ]
     tables = {name: getattr(data, name) for name in ("customers", "events", "orders", "lists", "aliases")}
     for name, rows in {**tables, "erasures": erased}.items():
+        if only and name not in only:
+            continue
         custom = {column: Type(CATALOGUE[name][column]).ddl for column in CUSTOM.get(name, ())}
         schema = {**INPUTS[name].columns, **custom}
         frame = spark.createDataFrame([tuple(row.get(column) for column in schema) for row in rows], ddl(schema))
@@ -80,6 +83,7 @@ def engine_members(
     previous: Mapping[str, Mapping[str, date]] | None = None,
     run_id: str = "r",
     engine: Engine = "columns",
+    keeping: Keeping | None = None,
 ) -> dict[str, set[str]]:
     """The members that the engine finds."""
     segments = segments_of(definitions, settings)
@@ -87,7 +91,7 @@ def engine_members(
     fixed = frozenset(s.id for s in segments if s.kind == "static" and s.id in (previous or {}))
     plan = build_plan(segments, settings.names(), clock, fixed=fixed)
     assert not plan.stalled, plan.stalled
-    found = scan(plan, lake, lake.pin(), run_id, engine=engine)
+    found = scan(plan, lake, lake.pin(), run_id, engine=engine, keeping=keeping)
     assert not found.faults, found.faults
     base = snapshot_frame(spark, previous)
     decided = decide(plan, found, None if base is None else under_canonical_ids(base, lake.aliases()))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from delta import DeltaTable
 from agreement import engine_members, segments_of, settings_for, write
 from oracle import members
 from strategies import CATALOGUE, batch, previous_members
@@ -20,13 +23,16 @@ from segment_lib.catalogue import Type
 from segment_lib.clock import Clock, Interval
 from segment_lib.customer_totals import CONTACT_FIELDS
 from segment_lib.definition import Loaded
-from segment_lib.kernel import compare, decide, parcels, people
+from segment_lib.data_files import paths_of
+from segment_lib.definition.segment import Segment
+from segment_lib.errors import StorageError
+from segment_lib.kernel import compare, decide, kept, parcels, people
 from segment_lib.kernel.aggregates import Selected, aggregate
 from segment_lib.kernel.keys import arrow_of, keys_of
 from segment_lib.kernel.members import SEGMENT, Listing, matrix, packed
 from segment_lib.kernel.rows import Lines, Rows, distinct_pairs, micros, window_of
 from segment_lib.kernel.spec import program_of, spec_of
-from segment_lib.plan import build_plan
+from segment_lib.plan import SOURCES, build_plan
 from segment_lib.scan import scan
 from segment_lib.settings import Settings
 from segment_lib.storage import Lake
@@ -60,6 +66,105 @@ def test_random_definitions(spark, tmp_path, monkeypatch, seed, by_spark):
         for name in drawn.definitions if actual[name] != expected[name]
     }
     assert not wrong, f"{len(wrong)} disagree, such as {next(iter(wrong.items()))}"
+
+
+def test_random_definitions_night_after_night(spark, tmp_path):
+    """With rows kept: every night reads new files only, finds what the oracle finds, and keeps nothing that is gone.
+
+    Between the nights rows are added, corrected and deleted, files are put together, aliases and erasures come, and
+    definitions ask for columns that were not kept.
+    """
+    drawn = batch(34, 100)
+    settings = settings_for(str(tmp_path), drawn.zone.key)
+    table = "row_parcels"
+
+    def night(number, data, definitions):
+        lake = Lake(spark, settings)
+        day = drawn.snapshot_date + timedelta(days=number)
+        expected = members(definitions, data, day, drawn.zone, CATALOGUE)
+        keeping = kept.Keeping(f"r{number}", day)
+        actual = engine_members(
+            spark, lake, settings, definitions, day, run_id=f"r{number}", engine="kernel", keeping=keeping
+        )
+        assert actual == expected
+        rows = lake.read(table).select("source", "file", "content").distinct().collect()
+        listed = {
+            (source, os.path.basename(path)) for source in SOURCES for path in paths_of(lake.read(source))
+        }
+        assert {(row["source"], row["file"]) for row in rows} <= listed
+        return {(row["source"], row["file"], row["content"]) for row in rows}
+
+    definitions = {name: of for name, of in drawn.definitions.items() if of.get("kind") != "static"}
+    some = dict(list(definitions.items())[:40])
+    some = {name: of for name, of in some.items() if not Segment.model_validate({**of, "id": name}).references()}
+    data = replace(drawn.data, events=drawn.data.events[::2], aliases=[], erased=frozenset())
+    lake = Lake(spark, settings)
+    write(spark, lake, data)
+    first = night(0, data, some)
+    assert {source for source, _, _ in first} == set(SOURCES)
+
+    # More events, and nothing else: what was kept stays as it is.
+    added = drawn.data.events[1::2]
+    append(spark, lake, "events", added)
+    data = replace(data, events=[*data.events, *added])
+    second = night(1, data, some)
+    assert second > first and {source for source, _, _ in second - first} == {"events"}
+
+    # Aliases and erasures come; files of events are put together.
+    gone = {data.customers[3]["customer_id"], drawn.data.aliases[0]["customer_id"]}
+    data = replace(data, aliases=drawn.data.aliases, erased=gone)
+    write(spark, lake, data, only=("aliases", "erasures"))
+    DeltaTable.forPath(spark, lake.path("events")).optimize().executeCompaction()
+    third = night(2, data, some)
+    assert len({file for source, file, _ in third if source == "events"}) == 1
+
+    # All definitions, with columns that were not kept, over orders that were corrected and events of which some were deleted.
+    orders = [{**order, "revenue": order["revenue"] + 7} for order in data.orders]
+    events = [event for event in data.events if event["event_type"] != data.events[0]["event_type"]]
+    data = replace(data, orders=orders, events=events)
+    write(spark, lake, data, only=("orders",))
+    lake.delete("events", {"event_type": drawn.data.events[0]["event_type"]}, "deleted")
+    night(3, data, definitions)
+
+
+def append(spark, lake, table, rows):
+    schema = {column: kind for column, kind in zip(lake.read(table).columns, lake.read(table).dtypes, strict=True)}
+    frame = spark.createDataFrame([tuple(row.get(column) for column in schema) for row in rows], lake.read(table).schema)
+    frame.write.format("delta").mode("append").save(lake.path(table))
+
+
+def test_what_is_kept_is_looked_at(spark, tmp_path, monkeypatch):
+    """A parcel that is not what its file holds stops the night; `full` makes all of them anew."""
+    drawn = batch(26, 60)
+    conf = settings_for(str(tmp_path), drawn.zone.key)
+    settings = Settings(**{**conf.model_dump(), "gates": {}, "engine": "kernel", "incremental": "always"})
+    lake = Lake(spark, settings)
+    write(spark, lake, drawn.data)
+    loaded = Loaded(tuple(segments_of(drawn.definitions, settings)))
+    # Each row group is looked at every night.
+    monkeypatch.setattr(kept, "CHECKED", 1)
+
+    def run(day, **options):
+        return nightly.run(
+            lake, settings, loaded, snapshot_date=day, now=datetime(2100, 1, 1, tzinfo=UTC), **options
+        )
+
+    def parcels_of_events():
+        return lake.read("row_parcels").where("source = 'events'")
+
+    run(drawn.snapshot_date)
+    run(drawn.snapshot_date + timedelta(days=1))
+    rows = lake.read("row_parcels").collect()
+    broken = [
+        row.asDict() | ({"parcel": rows[0]["parcel"]} if row["source"] == "events" else {}) for row in rows
+    ]
+    columns = lake.read("row_parcels").columns
+    frame = spark.createDataFrame([tuple(row[name] for name in columns) for row in broken], lake.read("row_parcels").schema)
+    frame.write.format("delta").mode("overwrite").save(lake.path("row_parcels"))
+    with pytest.raises(StorageError, match=r"events: what is kept of row group 0 of part-.*seglake run --full"):
+        run(drawn.snapshot_date + timedelta(days=2))
+    assert run(drawn.snapshot_date + timedelta(days=2), full=True).record.state.publishes
+    assert parcels_of_events().count()
 
 
 def as_set(value):
@@ -270,6 +375,16 @@ def test_anniversaries_wrap_over_new_year():
         ("anniversary", (229, 630), [True, False, False, True, False]),
     ):
         assert compare.holds(keys, core.Compare(day, operator, ends)).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "UTC"])
+def test_instants_have_the_day_of_their_zone(name):
+    dice, zone = random.Random(name), ZoneInfo(name)
+    instants = [datetime(2025, 3, 30, 0, 59, 59, 999999, UTC), datetime(2025, 3, 30, 1, tzinfo=UTC)]
+    instants += [EPOCH + timedelta(microseconds=dice.randrange(631152000 * 10**6, 4102444800 * 10**6)) for _ in range(400)]
+    days = compare.local_days(np.array([micros(instant) for instant in instants]), zone)
+    assert days.tolist() == [(instant.astimezone(zone).date() - EPOCH.date()).days for instant in instants]
+    assert len(compare.local_days(np.array([np.iinfo(np.int64).min]), zone)) == 1
 
 
 def test_a_customer_goes_to_one_partition_however_the_ids_come():

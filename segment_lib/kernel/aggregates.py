@@ -11,12 +11,11 @@ import numpy as np
 
 from segment_lib import core
 from segment_lib.catalogue import Type
+from segment_lib.kernel.groups import added, extreme, summed
 from segment_lib.kernel.keys import Keys, exact
 from segment_lib.kernel.rows import Rows, micros
 
 _PLACES = 8
-_FLOAT_EXACT = 2**53
-_INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True)
@@ -58,21 +57,9 @@ def _whole(numbers: np.ndarray) -> Keys:
     return Keys(numbers, Type.INTEGER)
 
 
-def added(values: np.ndarray, customer: np.ndarray, customers: int) -> np.ndarray:
-    """Sums of whole numbers, exact: floats where they are, which is mostly, and Python's integers where 64 bits end."""
-    if not len(values):
-        return np.zeros(customers, np.int64)
-    most = max(abs(int(values.min())), abs(int(values.max()))) * int(np.bincount(customer, minlength=1).max())
-    if most < _FLOAT_EXACT:
-        return np.bincount(customer, weights=values, minlength=customers).astype(np.int64)
-    sums = np.zeros(customers, np.int64 if most <= _INT64.max else object)
-    np.add.at(sums, customer, values if most <= _INT64.max else values.astype(object))
-    return sums
-
-
 def _sum(rows: Selected, field: core.Field) -> Keys:
     rows, keys = rows.with_value(field)
-    return Keys(added(keys.values, rows.customer, rows.customers), keys.kind, places=keys.places)
+    return summed(keys, rows.customer, rows.customers)
 
 
 def _avg(rows: Selected, field: core.Field) -> Keys:
@@ -96,16 +83,7 @@ def _quotient(tops: np.ndarray, bottoms: np.ndarray, places: int) -> Keys:
 
 def _extreme(rows: Selected, field: core.Field, greatest: bool) -> Keys:
     rows, keys = rows.with_value(field)
-    start = keys.values.dtype.type(0) if keys.values.dtype == object else (_INT64.min if greatest else _INT64.max)
-    found = np.full(rows.customers, start, keys.values.dtype)
-    missing = np.ones(rows.customers, bool)
-    customer = rows.customer
-    missing[customer] = False
-    if keys.values.dtype == object:
-        found[customer] = keys.values
-    (np.maximum if greatest else np.minimum).at(found, customer, keys.values)
-    found[missing] = 0
-    return Keys(found, keys.kind, missing, keys.places)
+    return extreme(keys, rows.customer, rows.customers, greatest)
 
 
 def place_of(rows: Selected, last: bool) -> np.ndarray:

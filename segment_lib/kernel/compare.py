@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ from segment_lib.kernel.keys import Keys
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DAY = date(1970, 1, 1)
 _TICK = timedelta(microseconds=1)
+_QUARTER, _DAY = 900_000_000, 86_400_000_000
 _WHOLE = (int, Decimal)
 #: The literals that a type is compared with here.
 _LITERALS: dict[Type, tuple[type, ...]] = {
@@ -34,7 +37,7 @@ def is_comparable(value: core.Value, test: core.Compare) -> bool:
     kinds = _LITERALS[value.type]
     operators = _OPERATORS.get(value.type, _NUMBER)
     if test.operator.startswith("anniversary"):
-        return value.type is Type.DATE
+        return value.type in (Type.DATE, Type.TIMESTAMP)
     if test.operator != "known" and test.operator not in operators:
         return False
     return all(
@@ -59,7 +62,9 @@ def holds(keys: Keys, test: core.Compare) -> np.ndarray:
     if test.operator == "known":
         found = np.ones(len(keys.values), bool)
     elif test.operator.startswith("anniversary"):
-        found = _anniversary(keys.values, *test.literals, leap=test.operator == "anniversary")
+        first, last, *zone = test.literals
+        days = local_days(keys.values, ZoneInfo(zone[0])) if zone else keys.values
+        found = _anniversary(days, first, last, leap=test.operator == "anniversary")
     else:
         found = _NUMBER[test.operator](keys.values, [_scaled(literal, keys) for literal in test.literals])
     return found if keys.missing is None else found & ~keys.missing
@@ -101,6 +106,31 @@ def _part(find: Callable[..., pa.BooleanArray], case: bool) -> Callable[[Keys, S
         return find(texts, pattern=pattern).fill_null(False)
 
     return found
+
+
+def in_zone(test: core.Compare, zone: ZoneInfo) -> core.Compare:
+    """The form in which `holds` takes an anniversary of instants: the zone that their day is meant in is a third literal."""
+    if test.operator.startswith("anniversary") and test.value.type is Type.TIMESTAMP:
+        return replace(test, literals=(*test.literals, zone.key))
+    return test
+
+
+def local_days(instants: np.ndarray, zone: ZoneInfo) -> np.ndarray:
+    """Days since 1970 of the local dates of instants, in microseconds since 1970.
+
+    The offset of a zone is asked once for every quarter of an hour that occurs: zones have changed theirs on such
+    quarters alone since they left the mean time of their capitals, before any row that `ingest` takes.
+
+    >>> local_days(np.array([1751320800000000]), ZoneInfo("Europe/Berlin")).tolist() == [20270]
+    True
+    """
+    quarters, place = np.unique(instants // _QUARTER, return_inverse=True)
+    # Rows without a time have some value too, which nobody looks at.
+    sane = np.clip(quarters, -(2**26), 2**28)
+    offsets = [
+        datetime.fromtimestamp(int(quarter) * 900, zone).utcoffset() // _TICK for quarter in sane.tolist()
+    ]
+    return (instants + np.array(offsets, np.int64)[place]) // _DAY
 
 
 def _anniversary(days: np.ndarray, first: int, last: int, leap: bool) -> np.ndarray:

@@ -21,10 +21,6 @@ from segment_lib.kernel.rows import line_column
 from segment_lib.kernel.spec import SourceSpec
 from segment_lib.rowchecks import BLANKS
 
-#: A part of a file: every `parts`-th of its row groups, from `part` on.
-FILES = "path string, part int, parts int"
-#: Bytes of a file that one task reads, about.
-PART_BYTES = 64 << 20
 _INSTANT = pa.timestamp("us", "UTC")
 _NULLS = {
     Type.TEXT: pa.string(), Type.INTEGER: pa.int64(), Type.DECIMAL: pa.decimal128(18, 4), Type.BOOLEAN: pa.bool_(),
@@ -41,15 +37,17 @@ class Merged:
     erased: pa.Array
 
     def under_canonical(self, rows: pa.Table) -> pa.Table:
-        """The rows with canonical ids; blank ids are missing."""
-        ids = _known_ids(rows.column("customer_id"))
-        if len(self.erased):
-            kept = pc.invert(pc.is_in(ids, self.erased))
-            rows, ids = rows.filter(kept), ids.filter(kept)
-        if len(self.aliases):
-            place = pc.index_in(ids, self.aliases)
-            ids = pc.if_else(pc.is_valid(place), self.canonical.take(place.combine_chunks().fill_null(0)), ids)
-        return rows.set_column(rows.column_names.index("customer_id"), "customer_id", ids)
+        """The rows with canonical ids; the very table when none of them is an alias's."""
+        if not len(self.aliases):
+            return rows
+        ids = rows.column("customer_id")
+        place = pc.index_in(ids, self.aliases)
+        if place.null_count == len(place):
+            return rows
+        canonical = self.canonical.take(place.combine_chunks().fill_null(0))
+        merged = pc.if_else(pc.is_valid(place), canonical, ids)
+        rows = rows.set_column(rows.column_names.index("customer_id"), "customer_id", merged)
+        return rows.filter(pc.invert(pc.is_in(ids, self.erased))) if len(self.erased) else rows
 
     def without_aliases(self, rows: pa.Table) -> pa.Table:
         """Customers that are themselves; blank ids are missing."""
@@ -65,9 +63,8 @@ class Reading:
     source: SourceSpec
     time: str
     key: str | None
-    #: When the base was published: rows that were loaded later are late.
-    base_at: datetime | None
-    merged: Merged
+    #: Whether it matters when rows were loaded.
+    loaded: bool
 
     @property
     def texts(self) -> list[str]:
@@ -84,40 +81,49 @@ class PeopleReading:
     merged: Merged
 
 
-def blocks(batches: Iterable[pa.RecordBatch], reading: Reading) -> Iterator[pa.Table]:
+def blocks(batches: Iterable[pa.RecordBatch], reading: Reading, merged: Merged) -> Iterator[pa.Table]:
     """The rows of some parts of files, a row group at a time, with the columns that `people` makes of Spark's rows."""
-    for file, group in _groups(batches, reading.texts):
-        yield _block(file, group, reading)
+    for group in groups(batches, reading.texts):
+        yield merged.under_canonical(block(group, reading))
 
 
-def _groups(batches: Iterable[pa.RecordBatch], texts: list[str]) -> Iterator[tuple[pq.ParquetFile, int]]:
-    """The row groups of some parts of files."""
+@dataclass(frozen=True)
+class Group:
+    """A row group of a data file."""
+
+    path: str
+    file: pq.ParquetFile
+    number: int
+
+
+def groups(batches: Iterable[pa.RecordBatch], texts: list[str]) -> Iterator[Group]:
+    """The row groups of some parts of files, with `texts` as codes of the file's dictionaries."""
     for batch in batches:
         for task in batch.to_pylist():
             file = pq.ParquetFile(
                 task["path"], read_dictionary=texts, coerce_int96_timestamp_unit="us", memory_map=True
             )
-            for group in range(task["part"], file.num_row_groups, task["parts"]):
-                yield file, group
+            for number in range(task["part"], file.num_row_groups, task["parts"]):
+                yield Group(task["path"], file, number)
 
 
-def _block(file: pq.ParquetFile, group: int, reading: Reading) -> pa.Table:
-    source = reading.source
+def block(group: Group, reading: Reading) -> pa.Table:
+    """The rows of a row group, under the ids that the file has; blank ids are missing."""
+    file, source = group.file, reading.source
     there = set(file.schema_arrow.names)
     wanted = {"customer_id", reading.time, *(field.name for field in source.fields), *([reading.key] if reading.key else [])}
-    late = {"_loaded_at"} if reading.base_at is not None else set()
+    loaded = {"_loaded_at"} if reading.loaded else set()
     lines = [f"items.list.element.{field.name}" for field in source.lines]
-    read = file.read_row_group(group, columns=[*sorted((wanted | late) & there), *lines], use_threads=False)
-    read = reading.merged.under_canonical(read)
+    read = file.read_row_group(group.number, columns=[*sorted((wanted | loaded) & there), *lines], use_threads=False)
     count = read.num_rows
     columns = {
-        "customer_id": read.column("customer_id"),
+        "customer_id": _known_ids(read.column("customer_id")),
         "_reject": pa.nulls(count, pa.string()),
         "_time": read.column(reading.time).cast(_INSTANT),
     }
-    if reading.base_at is not None:
-        loaded = read.column("_loaded_at") if "_loaded_at" in there else pa.nulls(count, _INSTANT)
-        columns["_late"] = pc.greater(loaded.cast(_INSTANT), pa.scalar(reading.base_at, _INSTANT))
+    if reading.loaded:
+        arrived = read.column("_loaded_at") if "_loaded_at" in there else pa.nulls(count, _INSTANT)
+        columns["_late_at"] = arrived.cast(_INSTANT)
     for field in source.fields:
         if field.name not in ("customer_id", reading.time):
             columns[field.name] = read.column(field.name) if field.name in there else pa.nulls(count, _NULLS[field.type])
@@ -130,11 +136,11 @@ def _block(file: pq.ParquetFile, group: int, reading: Reading) -> pa.Table:
 
 def people(batches: Iterable[pa.RecordBatch], reading: PeopleReading) -> Iterator[pa.Table]:
     """The rows of customers in some parts of files, with the columns that `scan.customer_rows` makes."""
-    for file, group in _groups(batches, []):
-        there = set(file.schema_arrow.names)
+    for group in groups(batches, []):
+        there = set(group.file.schema_arrow.names)
         wanted = {"customer_id", "created_at", "updated_at", *(field.name for field in reading.fields)}
         read = reading.merged.without_aliases(
-            file.read_row_group(group, columns=sorted(wanted & there), use_threads=False)
+            group.file.read_row_group(group.number, columns=sorted(wanted & there), use_threads=False)
         )
         count = read.num_rows
 

@@ -6,7 +6,7 @@ the same in every block, source and process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -59,9 +59,14 @@ def blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def opened(parcel: pa.Buffer) -> pa.Table:
-    """The rows of a parcel."""
-    return pa.ipc.open_stream(parcel).read_all()
+def opened(parcel: pa.Buffer, columns: Collection[str] | None = None) -> pa.Table:
+    """The rows of a parcel, with those of its columns that are wanted; what is not is not unpacked either."""
+    stream = pa.ipc.open_stream(parcel)
+    names = stream.schema.names
+    if columns is not None and not set(names) <= set(columns):
+        wanted = [place for place, name in enumerate(names) if name in columns]
+        stream = pa.ipc.open_stream(parcel, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+    return stream.read_all()
 
 
 def _written(table: pa.Table) -> bytes:

@@ -6,7 +6,7 @@ which a customer is a member.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -44,9 +44,13 @@ class Work:
     passed: tuple[str, ...]
     faults: dict[str, tuple[str, ...]]
     base_as_of: datetime | None
+    #: When the base was published: rows that were loaded later are late.
+    base_at: datetime | None
     tenant: str
     #: Hashes of customers whose rows are left out.
     erased: frozenset[str]
+    #: What is looked at of sources whose parcels hold more than that.
+    columns: Mapping[str, frozenset[str]]
 
 
 def evaluated(batches: Iterable[pa.RecordBatch], work: Work) -> Iterator[pa.RecordBatch]:
@@ -55,7 +59,7 @@ def evaluated(batches: Iterable[pa.RecordBatch], work: Work) -> Iterator[pa.Reco
     tables: dict[str, list[pa.Table]] = {source: [] for source in ("customers", *SOURCES)}
     for batch in batches:
         for source, parcel in zip(batch.column("source").to_pylist(), batch.column("parcel"), strict=True):
-            tables[source].append(opened(parcel.as_buffer()))
+            tables[source].append(opened(parcel.as_buffer(), work.columns.get(source)))
     if any(tables.values()):
         joined = {source: _joined(parts) for source, parts in tables.items()}
         yield from _Partition(work, _without_erased(joined, work)).rows()
@@ -145,8 +149,7 @@ class _Partition:
         for source in SOURCES:
             table = self.tables[source]
             if table is not None:
-                column = _whole(table, "_time").cast(pa.timestamp("us", "UTC")).view(pa.int64())
-                found[source] = column.fill_null(UNTIMED).to_numpy(zero_copy_only=False)
+                found[source] = _micros(_whole(table, "_time"))
         return found
 
     @cached_property
@@ -272,9 +275,9 @@ class _Partition:
         found[f"_newest_{source}"] = Keys(newest, Type.TIMESTAMP, newest == UNTIMED)
         time, base = self.times[source], self.work.base_as_of
         found[f"_new_{source}"] = some(seen if base is None else seen & (time >= micros(base)))
-        if base is not None and "_late" in table.column_names:
-            late = np.asarray(_whole(table, "_late").fill_null(False))
-            found[f"_late_{source}"] = some(seen & late & (time < micros(base)))
+        if base is not None and self.work.base_at is not None:
+            arrived = _micros(_whole(table, "_late_at"))
+            found[f"_late_{source}"] = some(seen & (arrived > micros(self.work.base_at)) & (time < micros(base)))
         for column in self.work.faults.get(source, ()):
             bad = np.asarray(_whole(table, f"_bad_{column}").fill_null(False))
             found[f"_fault_{source}_{column}"] = counted(seen & bad)
@@ -302,6 +305,12 @@ def _whole(table: pa.Table, name: str) -> pa.Array:
         pa.array([], column.type)
     )
     return array.cast(pa.string()) if pa.types.is_dictionary(array.type) else array
+
+
+def _micros(column: pa.Array) -> np.ndarray:
+    """Instants as microseconds since 1970, UNTIMED where there is none."""
+    instants = column.cast(pa.timestamp("us", "UTC")).view(pa.int64())
+    return instants.fill_null(UNTIMED).to_numpy(zero_copy_only=False)
 
 
 def _all_missing(kind: Type, count: int) -> Keys:

@@ -20,10 +20,11 @@ from pyspark.sql import functions as F
 
 from segment_lib import core, scan
 from segment_lib.columns import Names, test_column
-from segment_lib.data_files import DataFiles, data_files
+from segment_lib.data_files import DataFiles, data_files, tasks, whole
 from segment_lib.kernel import files
 from segment_lib.kernel.columns_out import arrow_schema, columns_out
-from segment_lib.kernel.files import FILES, PART_BYTES, Merged, PeopleReading, Reading
+from segment_lib.kernel.files import Merged, PeopleReading, Reading
+from segment_lib.kernel.kept import Keeping, columns_of, kept
 from segment_lib.kernel.parcels import PARCELS, blocks_of, parcels, steady_memory
 from segment_lib.kernel.partition import IDS, TIMES, Work, evaluated
 from segment_lib.kernel.rows import line_column
@@ -47,28 +48,39 @@ def joined(
     base_as_of: datetime | None,
     base_at: datetime | None,
     who: Callable[[Column], Column] | None,
+    keeping: Keeping | None = None,
 ) -> DataFrame:
-    """One row for everyone: what `scan._finished` takes, and ``_decided``."""
+    """One row for everyone: what `scan._finished` takes, and ``_decided``. With `keeping`, parcels stay for later nights."""
     sources = [_source(spec.sources[source], spec, lake, pins, base_at, who) for source in SOURCES]
     customers = _customers(spec, lake, pins, base_as_of, who)
-    sources.append(customers)
-    partitions = max(1, -(-sum(source.size for source in sources) // PARTITION_BYTES))
-    faults = {source.name: source.faults for source in sources[:-1]}
+    partitions = max(1, -(-sum(source.size for source in (*sources, customers)) // PARTITION_BYTES))
+    of_files = [source for source in sources if isinstance(source, _Files)]
+    worth = keeping is not None and sum(source.size for source in of_files) >= max(1, keeping.least)
+    shelf = kept(lake, keeping, partitions) if worth else None
+    faults = {source.name: source.faults for source in sources if isinstance(source, _Frame)}
     passed = {
         **PASSED, **{f"_fault_customers_{name}": "bigint" for name in customers.faults},
         **{scan.field_name(field): field.type.ddl for field in spec.staged},
     }
     columns = columns_out(spec, passed, faults)
     ddl = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
-    erased = frozenset().union(*(source.erased for source in sources))
-    work = Work(spec, arrow_schema(ddl), tuple(passed), faults, base_as_of, lake.tenant, erased)
-    packed = (source.packed(partitions) for source in sources)
+    work = Work(
+        spec, arrow_schema(ddl), tuple(passed), faults, base_as_of, base_at, lake.tenant,
+        erased=frozenset().union(*(source.erased for source in (*sources, customers))),
+        columns={source.name: columns_of(source.reading) for source in of_files} if shelf else {},
+    )
+    partitions = shelf.partitions if shelf else partitions
+    packed = [
+        shelf.parcels(source.listed, source.reading, source.merged) if shelf and isinstance(source, _Files)
+        else source.packed(partitions)
+        for source in (*sources, customers)
+    ]
     arrived = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
     return arrived.mapInArrow(partial(evaluated, work=work), ddl)
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Frame:
     """A source that is read: `frame` has its rows, or the parts of files that `blocks` reads them from."""
 
     name: str
@@ -86,6 +98,36 @@ class _Source:
         )
 
 
+@dataclass(frozen=True)
+class _Files:
+    """A source of rows that is read from its files."""
+
+    lake: Lake
+    listed: DataFiles
+    reading: Reading
+
+    @property
+    def name(self) -> str:
+        return self.reading.source.source
+
+    @property
+    def size(self) -> int:
+        return self.listed.size
+
+    @property
+    def erased(self) -> frozenset[str]:
+        return self.listed.erased
+
+    @property
+    def merged(self) -> Merged:
+        return _merged(self.listed)
+
+    def packed(self, partitions: int) -> DataFrame:
+        return _of_files(
+            self.name, self.listed, self.lake, partial(files.blocks, reading=self.reading, merged=self.merged)
+        ).packed(partitions)
+
+
 def _packed(
     batches: Iterator[pa.RecordBatch], blocks: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Table]], source: str,
     partitions: int,
@@ -97,32 +139,23 @@ def _packed(
 def _source(
     source: SourceSpec, spec: KernelSpec, lake: Lake, pins: Mapping[str, int], base_at: datetime | None,
     who: Callable[[Column], Column] | None,
-) -> _Source:
+) -> _Frame | _Files:
     """A source of rows, from its files where that is possible."""
     plain = who is None and not source.made
     listed = data_files(lake, source.source, pins) if plain else None
     if listed is None:
         frame = _rows(source, spec, lake, pins, base_at, who)
         faults = tuple(name[5:] for name in frame.columns if name.startswith("_bad_"))
-        return _Source(source.source, frame, blocks_of, lake.size_of(frame), faults)
+        return _Frame(source.source, frame, blocks_of, lake.size_of(frame), faults)
     key = IDS[source.source] if source.ties else None
-    reading = Reading(source, TIMES[source.source], key, base_at, _merged(listed))
-    return _of_files(source.source, listed, lake, partial(files.blocks, reading=reading))
+    return _Files(lake, listed, Reading(source, TIMES[source.source], key, loaded=base_at is not None))
 
 
 def _of_files(
-    name: str, listed: DataFiles, lake: Lake,
-    blocks: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Table]],
-) -> _Source:
+    name: str, listed: DataFiles, lake: Lake, blocks: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Table]]
+) -> _Frame:
     """A source that is read from files: a task for each part of one."""
-    tasks = [
-        (path, part, parts) for path, size in listed.files
-        for parts in (-(-size // PART_BYTES),) for part in range(parts)
-    ]
-    # A number for each task, so that each is a partition of its own.
-    numbered = [(number, *task) for number, task in enumerate(tasks)]
-    frame = lake.spark.createDataFrame(numbered, f"task int, {FILES}").repartitionById(max(1, len(tasks)), "task")
-    return _Source(name, frame.select("path", "part", "parts"), blocks, sum(size for _, size in listed.files), erased=listed.erased)
+    return _Frame(name, tasks(lake, whole(listed.files)), blocks, listed.size, erased=listed.erased)
 
 
 def _merged(listed: DataFiles) -> Merged:
@@ -153,7 +186,7 @@ def _rows(
         F.when(reject.isNull(), F.col("customer_id")).alias("customer_id"),
         reject.alias("_reject"),
         F.col(time).alias("_time"),
-        *([] if base_at is None else [(F.col("_late_at") > F.lit(base_at)).alias("_late")]),
+        *([] if base_at is None else [F.col("_late_at")]),
         *(F.col(f"`{name}`") for name in plain if name != "customer_id"),
         *(F.col("items").getField(field.name).alias(line_column(field.name)) for field in source.lines),
         *(test_column(test, names).alias(name) for name, test in source.made),
@@ -164,7 +197,7 @@ def _rows(
 def _customers(
     spec: KernelSpec, lake: Lake, pins: Mapping[str, int], base_as_of: datetime | None,
     who: Callable[[Column], Column] | None,
-) -> _Source:
+) -> _Frame:
     """The rows of customers with the columns that are staged or tested, and the tests that Spark makes of them."""
     made = dict(spec.sources["customers"].made)
     listed = data_files(lake, "customers", pins) if who is None and not made else None
@@ -179,4 +212,4 @@ def _customers(
     frame = rows.select("*", *(test_column(test, names).alias(name) for name, test in made.items()))
     prefix = "_fault_customers_"
     faults = tuple(name.removeprefix(prefix) for name in frame.columns if name.startswith(prefix))
-    return _Source("customers", frame, blocks_of, lake.size_of(frame), faults)
+    return _Frame("customers", frame, blocks_of, lake.size_of(frame), faults)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from segment_lib import core
 from segment_lib.clock import Interval
 from segment_lib.kernel.compare import holds
+from segment_lib.kernel.groups import extreme, summed
 from segment_lib.kernel.keys import Keys, keys_of
 
 #: The column that sorts a source's rows into kinds.
@@ -90,7 +91,13 @@ class Rows:
 
     def _where(self, test: core.Test) -> np.ndarray:
         if isinstance(test, core.Compare):
+            if isinstance(test.value, core.Lines):
+                return holds(self.lines.values(test.value, self.lines.row, len(self)), test)
             return holds(self.keys(test.value), test)
+        if isinstance(test, core.AnyGroup):
+            found = np.zeros(len(self), bool)
+            found[self.lines.rows_with_group(test)] = True
+            return found
         if isinstance(test, core.AnyLine):
             found = np.zeros(len(self), bool)
             found[self.lines.row[self.lines.where(test.where)]] = True
@@ -142,6 +149,46 @@ class Lines(Rows):
         return Lines(
             place[self.row[kept]], self.customer[kept], self.time[kept], lambda field: self.keys(field).take(kept)
         )
+
+
+    def values(self, value: core.Lines, owner: np.ndarray, owners: int) -> Keys:
+        """What a value is for each owner of lines; lines of owner -1 are nobody's."""
+        keys = self.keys(value.field)
+        counted = self.where(value.where) & (owner >= 0)
+        if keys.known is not None:
+            counted = counted & keys.known
+        keys, owner = keys.take(counted), owner[counted]
+        return summed(keys, owner, owners) if value.function == "sum" else (
+            extreme(keys, owner, owners, greatest=value.function == "max")
+        )
+
+    def rows_with_group(self, test: core.AnyGroup) -> np.ndarray:
+        """The orders of which some group of lines meets the test."""
+        grouped = self.where(test.where)
+        number = self.row
+        for field in test.by:
+            keys = self.keys(field)
+            if keys.known is not None:
+                grouped = grouped & keys.known
+            distinct, code = np.unique(keys.values, return_inverse=True)
+            _, number = np.unique(number * len(distinct) + code, return_inverse=True)
+        owner = np.full(len(self.row), -1, np.int64)
+        groups, owner[grouped] = np.unique(number[grouped], return_inverse=True)
+        row = np.zeros(len(groups), np.int64)
+        row[owner[grouped]] = self.row[grouped]
+
+        def meets(having: core.Test) -> np.ndarray:
+            if isinstance(having, core.Const):
+                return np.full(len(groups), having.truth)
+            if isinstance(having, core.Not):
+                return ~meets(having.arg)
+            if isinstance(having, core.All | core.Any):
+                combine = np.logical_and if isinstance(having, core.All) else np.logical_or
+                return combine.reduce([meets(part) for part in having.args])
+            assert isinstance(having, core.Compare) and isinstance(having.value, core.Lines)
+            return holds(self.values(having.value, owner, len(groups)), having)
+
+        return row[meets(test.having)]
 
 
 def _no_lines() -> Lines:

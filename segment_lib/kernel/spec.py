@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
 from segment_lib import core
 from segment_lib.catalogue import Type
 from segment_lib.kernel import totals
-from segment_lib.kernel.compare import is_comparable
+from segment_lib.kernel.compare import in_zone, is_comparable
 from segment_lib.kernel.rows import KIND
 from segment_lib.plan import SOURCES, EvaluationPlan
 
@@ -147,7 +148,7 @@ def program_of(definitions: Sequence[tuple[str, core.Test]]) -> Program:
 
 def spec_of(plan: EvaluationPlan) -> KernelSpec:
     """The kernel's part of a plan; NotForKernel when its rows cannot be looked at."""
-    rows = {source: _Reader(source) for source in (*SOURCES, "customers")}
+    rows = {source: _Reader(source, plan.clock.zone) for source in (*SOURCES, "customers")}
     features = {feature: rows[feature.source].feature(feature) for feature in plan.features}
     definitions: dict[str, core.Test] = {}
     for planned in sorted(plan.segments, key=lambda planned: planned.level):
@@ -177,8 +178,9 @@ def spec_of(plan: EvaluationPlan) -> KernelSpec:
 class _Reader:
     """Notes what is read of a source, and puts a column in the place of each test that Spark has to make."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, zone: ZoneInfo) -> None:
         self.source = source
+        self.zone = zone
         self.fields: dict[core.Field, None] = {}
         self.line_fields: dict[core.Field, None] = {}
         self.made: dict[core.Test, core.Field] = {}
@@ -218,10 +220,31 @@ class _Reader:
             return replace(test, arg=self.test(test.arg))
         if isinstance(test, core.Compare) and isinstance(test.value, core.Field) and is_comparable(test.value, test):
             self.field(test.value)
-            return test
+            return in_zone(test, self.zone)
         if isinstance(test, core.AnyLine) and self.lines(test.where):
             return test
+        if isinstance(test, core.Compare) and self.of_lines(test):
+            return test
+        if isinstance(test, core.AnyGroup) and self.of_groups(test):
+            self.line_fields.update(dict.fromkeys(test.by))
+            return test
         return self.column(test)
+
+    def of_lines(self, test: core.Test) -> bool:
+        """Whether a test compares what an order's lines give, in a way that can be done here."""
+        if not (isinstance(test, core.Compare) and isinstance(test.value, core.Lines)):
+            return False
+        value = test.value
+        plain = value.function == "sum" or value.function in ("min", "max") and value.type not in (Type.TEXT, Type.TEXTS)
+        known = plain and is_comparable(value, test) and self.lines(value.where)
+        if known:
+            self.line_fields[value.field] = None
+        return known
+
+    def of_groups(self, test: core.AnyGroup) -> bool:
+        """Whether a test of groups of an order's lines can be made here."""
+        leaves = [leaf for leaf in _leaves(test.having) if not isinstance(leaf, core.Const)]
+        return self.lines(test.where) and all([self.of_lines(leaf) for leaf in leaves])
 
     def column(self, test: core.Test) -> core.Test:
         """A boolean column that Spark makes of a test."""
@@ -233,7 +256,7 @@ class _Reader:
         leaves = [leaf for leaf in _leaves(test) if not isinstance(leaf, core.Const)]
         known = all(
             isinstance(leaf, core.Compare) and isinstance(leaf.value, core.Field) and is_comparable(leaf.value, leaf)
-            for leaf in leaves
+            and leaf == in_zone(leaf, self.zone) for leaf in leaves
         )
         if known:
             self.line_fields.update({leaf.value: None for leaf in leaves})
@@ -258,11 +281,11 @@ def _decidable(
         return None
     value = test.value
     if isinstance(value, core.Aggregate) and is_comparable(value, test):
-        return replace(test, value=features[value])
+        return in_zone(replace(test, value=features[value]), customers.zone)
     if isinstance(value, core.Field) and value.source == "customers":
         if is_comparable(value, test):
             customers.field(value)
-            return test
+            return in_zone(test, customers.zone)
         if not any(isinstance(literal, core.Value | core.Percentile) for literal in test.literals):
             return customers.column(test)
     return None

@@ -11,7 +11,8 @@ from segment_lib import core, customer_totals
 from segment_lib.axis import STAGED as DAY_ORDERS
 from segment_lib.catalogue import Type
 from segment_lib.clock import Interval, Step
-from segment_lib.kernel.aggregates import Selected, added, place_of
+from segment_lib.kernel.aggregates import Selected, place_of
+from segment_lib.kernel.groups import added
 from segment_lib.kernel.keys import Keys
 from segment_lib.kernel.rows import Rows, window_of
 from segment_lib.plan import EvaluationPlan
