@@ -128,8 +128,8 @@ def test_random_definitions_night_after_night(spark, tmp_path):
 
 
 def append(spark, lake, table, rows):
-    schema = {column: kind for column, kind in zip(lake.read(table).columns, lake.read(table).dtypes, strict=True)}
-    frame = spark.createDataFrame([tuple(row.get(column) for column in schema) for row in rows], lake.read(table).schema)
+    schema = lake.read(table).schema
+    frame = spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
     frame.write.format("delta").mode("append").save(lake.path(table))
 
 
