@@ -23,7 +23,7 @@ from segment_lib.clock import Clock
 from segment_lib.definition import Segment
 from segment_lib.errors import UsageError, nearest
 from segment_lib.figures import EVERYONE
-from segment_lib.html_tables import table
+from segment_lib.html_tables import heading, note, table
 from segment_lib.inputs import without_erased
 from segment_lib.totals import quotient
 
@@ -111,7 +111,7 @@ class Breakdown:
 
     def _repr_html_(self) -> str:
         when = f"purchases from {self.since or 'the first'} to {self.until}, {self.currency}"
-        return f"<h4>{self.segment}, {self.snapshot_date}</h4><p>{when}</p>{table(self.rows())}"
+        return f"{heading(f'{self.segment}, {self.snapshot_date}')}{note(when)}{table(self.rows())}"
 
 
 def breakdowns(

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from segment_lib import definitions_log, spells
 from segment_lib.errors import UsageError, nearest
-from segment_lib.html_tables import table
+from segment_lib.html_tables import heading, note, table
 from segment_lib.totals import quotient
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Retention:
 
     def _repr_html_(self) -> str:
         words = f"{self.by_definition:,} entered by a definition and are in no cohort; * not all have come that far"
-        return f"<h4>{self.segment}</h4>{table(self.rows())}<p>{words}</p>"
+        return f"{heading(self.segment)}{table(self.rows())}{note(words)}"
 
 
 def retention(

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from segment_lib import definitions_log, metrics, rebuild
 from segment_lib.errors import UsageError, nearest
 from segment_lib.figures import EVERYONE, FIGURES, Figure, Number
-from segment_lib.html_tables import table
+from segment_lib.html_tables import heading, note, table
 from segment_lib.inputs import without_erased
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         regions = [{"in": " and ".join(region.inside), "customers": region.customers} for region in self.regions]
-        figures = f"<h4>{self.snapshot_date}</h4>{table(self.rows())}"
-        return f"{figures}<p>Who is in which, and in no other</p>{table(regions)}"
+        figures = f"{heading(str(self.snapshot_date))}{table(self.rows())}"
+        return f"{figures}{note('Who is in which, and in no other')}{table(regions)}"
 
 
 def compare(lake: Lake, history: History, segments: Sequence[str], day: date | None = None) -> Comparison:

@@ -20,7 +20,7 @@ from segment_lib import definitions_log, rebuild
 from segment_lib.definitions_log import DefinitionState
 from segment_lib.errors import UsageError, nearest
 from segment_lib.figures import BY_NAME, EVERYONE, LOST, Number
-from segment_lib.html_tables import line_chart, table
+from segment_lib.html_tables import heading, line_chart, table
 
 if TYPE_CHECKING:
     from segment_lib.runs import History
@@ -118,7 +118,7 @@ class Growth:
         sizes = [(night.snapshot_date, night.customers) for night in self.nights]
         marks = {night.snapshot_date: night.change for night in self.nights if night.change}
         chart = line_chart(sizes, marks, f"size of {self.segment}")
-        return f"<h4>{self.segment}</h4>{chart}{table(self.rows()[-SHOWN:])}"
+        return f"{heading(self.segment)}{chart}{table(self.rows()[-SHOWN:])}"
 
 
 def growth(

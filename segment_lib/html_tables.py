@@ -1,4 +1,4 @@
-"""Values as HTML for notebooks: a table of rows, and a line over dates. Every text is escaped."""
+"""Values as HTML for notebooks: tables with their headings and notes, and a line over dates. Every text is escaped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ from itertools import pairwise
 from typing import Any
 
 _WIDTH, _HEIGHT, _EDGE = 640, 120, 6
+
+
+def heading(text: str) -> str:
+    """What the tables below it are of.
+
+    >>> heading("a < b")
+    '<h4>a &lt; b</h4>'
+    """
+    return f"<h4>{escape(text)}</h4>"
+
+
+def note(text: str) -> str:
+    """A sentence beside a table.
+
+    >>> note("R & B")
+    '<p>R &amp; B</p>'
+    """
+    return f"<p>{escape(text)}</p>"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -25,7 +25,7 @@ from segment_lib.clock import Clock
 from segment_lib.columns import Names, bucket_column
 from segment_lib.definition import Segment
 from segment_lib.errors import UsageError, nearest
-from segment_lib.html_tables import table
+from segment_lib.html_tables import heading, note, table
 from segment_lib.totals import quotient
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Lift:
         return notes
 
     def _repr_html_(self) -> str:
-        head = f"<h4>{self.segment}, {self.snapshot_date}</h4>"
-        return head + table(self.rows()) + "".join(f"<p>{note}</p>" for note in self.notes())
+        head = heading(f"{self.segment}, {self.snapshot_date}")
+        return head + table(self.rows()) + "".join(map(note, self.notes()))
 
 
 # The formulas --------------------------------------------------------------------------------------------------------

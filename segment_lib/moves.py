@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from segment_lib import definitions_log, profiles, rebuild, snapshot
 from segment_lib.errors import UsageError, nearest
-from segment_lib.html_tables import table
+from segment_lib.html_tables import heading, table
 from segment_lib.inputs import without_erased
 from segment_lib.runs import History, RunRecord
 from segment_lib.snapshot import Stamp
@@ -68,7 +68,7 @@ class Moves:
         ]
 
     def _repr_html_(self) -> str:
-        return f"<h4>{self.since} to {self.until}</h4>{table(self.rows())}"
+        return f"{heading(f'{self.since} to {self.until}')}{table(self.rows())}"
 
 
 def moves(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any
@@ -108,12 +109,13 @@ class EvaluationPlan:
 
     def _repr_html_(self) -> str:
         """What the night computes, for notebooks: the segments, and the features that they share."""
-        from segment_lib.html_tables import table
+        from segment_lib.html_tables import note, table
 
         plain = self.to_dict()
         waiting = [{"id": name, "held back": why} for name, why in plain["stalled"].items()]
-        tables = (plain["segments"], waiting, plain["features"])
-        return f"<p>{plain['snapshot_date']}</p>" + "".join(table(rows) for rows in tables if rows)
+        segments = [{**row, "scores": ", ".join(row["scores"]) or None} for row in plain["segments"]]
+        tables = (segments, waiting, plain["features"])
+        return note(plain["snapshot_date"]) + "".join(table(rows) for rows in tables if rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, for ``seglake plan --json``."""
@@ -126,14 +128,16 @@ class EvaluationPlan:
             "as_of": self.clock.as_of.isoformat(),
             "segments": [
                 {"id": planned.id, "level": planned.level, "hash": self.hashes[planned.id],
-                 "definition": planned.segment.label()}
+                 "scores": list(core.scores_of(planned.reduced.walk())), "definition": planned.segment.label()}
                 for planned in self.segments
             ],
             "fixed": sorted(self.fixed),
             "stalled": dict(sorted(self.stalled.items())),
             "features": [
                 {"name": feature.name, "source": feature.source, "function": feature.function,
-                 "of": getattr(getattr(feature, "field", None), "name", None), "used_by": uses.get(feature, 0)}
+                 "of": getattr(getattr(feature, "field", None), "name", None),
+                 "from": _instant(feature.window.start), "to": _instant(feature.window.end),
+                 "used_by": uses.get(feature, 0)}
                 for feature in self.features
             ],
             "sequences": len(self.sequences),
@@ -141,6 +145,10 @@ class EvaluationPlan:
             "limits": sum(planned.reduced.cut is not None for planned in self.segments),
             "customer_fields": [column.name for column in self.customer_fields],
         }
+
+
+def _instant(edge: datetime | None) -> str | None:
+    return None if edge is None else edge.isoformat()
 
 
 def build_plan(

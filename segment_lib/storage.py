@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ from segment_lib.errors import InputError, StorageError, nearest
 from segment_lib.paths import absolute, literal_path, scheme_of
 from segment_lib.rowchecks import value_of
 from segment_lib.settings import TENANT_ID, Settings
+from segment_lib.sql_literals import Value, Values, condition
 from segment_lib.tables import INPUTS, OUTPUTS, PARTITIONED, PER_RUN, ddl
 
 PARTITION = ("snapshot_date", "run_id")
@@ -33,12 +34,11 @@ _COMMIT = re.compile(r"^(\d{20})\.(json|checkpoint\..*parquet)$")
 _STATISTICS = {
     "events": "occurred_at,_loaded_at", "orders": "ordered_at,_loaded_at",
     "membership_changes": "base_run_id,segment_id", "segment_metrics": "base_run_id,segment_id",
-    "row_parcels": "source,file", "quarantine": "load_id", "runs": "snapshot_date,run_id,state,at", "segments": "segment_id", "loads": "load_id,at",
+    "row_parcels": "source,file", "quarantine": "load_id",
+    "runs": "snapshot_date,run_id,state,at", "segments": "segment_id", "loads": "load_id,at",
 }
 #: What Spark raises: its own errors, and those of the JVM that it does not translate.
 SPARK_ERRORS = (PySparkException, Py4JJavaError)
-Value = str | date | int | None
-Values = Value | tuple[Value, ...]
 _T = TypeVar("_T")
 
 
@@ -49,39 +49,6 @@ def error_class(error: BaseException) -> str:
     if isinstance(error, Py4JJavaError):
         return str(error.java_exception.getClass().getName())
     return type(error).__name__
-
-
-def sql_literal(value: Value) -> str:
-    r"""A value as a Spark SQL literal.
-
-    >>> sql_literal(date(2026, 1, 31)), sql_literal("it's"), sql_literal(3)
-    ("DATE'2026-01-31'", "'it\\'s'", '3')
-    """
-    if isinstance(value, datetime):
-        raise TypeError("an instant is no partition value")
-    if isinstance(value, date):
-        return f"DATE'{value.isoformat()}'"
-    if isinstance(value, int):
-        return str(value)
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def condition(where: Mapping[str, Values]) -> str:
-    """Equality on every column given; None matches NULL, and a tuple any of its values.
-
-    >>> condition({"snapshot_date": date(2026, 1, 31), "base_run_id": None, "file": ("a", "b")})
-    "`snapshot_date` = DATE'2026-01-31' AND `base_run_id` IS NULL AND `file` IN ('a', 'b')"
-    """
-    if not where:
-        raise ValueError("a condition needs at least one column")
-
-    def equals(name: str, value: Values) -> str:
-        if isinstance(value, tuple):
-            return f"`{name}` IN ({', '.join(map(sql_literal, value))})"
-        return f"`{name}` IS NULL" if value is None else f"`{name}` = {sql_literal(value)}"
-
-    return " AND ".join(equals(name, value) for name, value in where.items())
 
 
 class Lake:

@@ -446,3 +446,18 @@ def test_a_plan_shows_as_tables_in_a_notebook():
     shown = plan._repr_html_()
     assert "<script>" not in shown and "&lt;script&gt;" in shown
     assert "2026-01-31" in shown and "events" in shown and ">a<" in shown
+    assert ">2025-11-03T00:00:00+00:00<" in shown, "the start of the window"
+
+
+def test_a_plan_tells_which_scores_a_segment_needs():
+    from zoneinfo import ZoneInfo
+
+    from segment_lib.clock import Clock
+    from segment_lib.plan import build_plan
+
+    catalogue = Catalogue(scores={"rfm.group": Type.TEXT})
+    clock = Clock(date(2026, 1, 31), ZoneInfo("UTC"))
+    own = build.segment("best", where={"score": "rfm.group", "is": "champions"})
+    plan = build_plan([own], catalogue, clock, scores=frozenset({"rfm.group"}))
+    assert [row["scores"] for row in plan.to_dict()["segments"]] == [["rfm.group"]]
+    assert "<td>rfm.group</td>" in plan._repr_html_()
