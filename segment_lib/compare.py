@@ -109,23 +109,35 @@ def compare(lake: Lake, history: History, segments: Sequence[str], day: date | N
             raise UsageError(f"no segment {name!r} with figures on {run.snapshot_date}; {nearest(name, known)}")
     if len(set(segments)) != len(segments) or not FEWEST <= len(segments) <= MOST:
         raise UsageError(f"compare takes {FEWEST} to {MOST} different segments, not {', '.join(segments) or 'none'}")
-    members = rebuild.members(lake, history, run)
-    erased = lake.erased()
-    members = members if erased is None else without_erased(members, erased, lake.tenant)
     figures = tuple(Compared(figure, tuple(found[name][figure.name] for name in segments)) for figure in FIGURES)
-    regions = tuple(_regions(members, segments))
-    return Comparison(run.snapshot_date, lake.settings.currency, tuple(segments), figures, regions)
+    (own,) = regions(members_of(lake, history, run), [segments])
+    return Comparison(run.snapshot_date, lake.settings.currency, tuple(segments), figures, tuple(own))
 
 
-def _regions(members: DataFrame, segments: Sequence[str]) -> list[Region]:
-    """The regions with customers, the largest first; members are (customer_id, segments)."""
+def members_of(lake: Lake, history: History, run: RunRecord) -> DataFrame:
+    """(customer_id, segments) of a run's snapshot, without erased customers."""
+    members, erased = rebuild.members(lake, history, run), lake.erased()
+    return members if erased is None else without_erased(members, erased, lake.tenant)
+
+
+def regions(members: DataFrame, sets: Sequence[Sequence[str]]) -> list[list[Region]]:
+    """The regions with customers of each set of segments, the largest first; members are (customer_id, segments).
+
+    One pass over the members for all sets; what is shuffled is a row for each region, set and task.
+    """
     def inside(name: str) -> Column:
         return F.lit(True) if name == EVERYONE else F.exists("segments", lambda one: one["id"] == F.lit(name))
 
-    bits = (F.when(inside(name), 1 << place).otherwise(0) for place, name in enumerate(segments))
-    counted = members.select(reduce(add, bits).alias("region")).where("region > 0").groupBy("region").count().collect()
-    regions = [
-        Region(tuple(name for place, name in enumerate(segments) if row["region"] >> place & 1), row["count"])
-        for row in counted
-    ]
-    return sorted(regions, key=lambda region: (-region.customers, region.inside))
+    def of_set(place: int, segments: Sequence[str]) -> Column:
+        bits = reduce(add, (F.when(inside(name), 1 << bit).otherwise(0) for bit, name in enumerate(segments)))
+        return F.struct(F.lit(place).alias("place"), bits.alias("region"))
+
+    if not sets:
+        return []
+    each = members.select(F.explode(F.array(*(of_set(place, names) for place, names in enumerate(sets)))).alias("one"))
+    counted = each.select("one.*").where("region > 0").groupBy("place", "region").count().collect()
+    found: list[list[Region]] = [[] for _ in sets]
+    for row in counted:
+        names = tuple(name for bit, name in enumerate(sets[row["place"]]) if row["region"] >> bit & 1)
+        found[row["place"]].append(Region(names, row["count"]))
+    return [sorted(own, key=lambda region: (-region.customers, region.inside)) for own in found]

@@ -19,6 +19,7 @@ from segment_lib.charts import MOST_CHARTS, parse_chart
 from segment_lib.clock import Step
 from segment_lib.customer_settings import CustomersSection
 from segment_lib.errors import nearest
+from segment_lib.figures import EVERYONE
 from segment_lib.model_settings import ModelsSection, RfmSection
 from segment_lib.notify_settings import NotifyEntry
 from segment_lib.sync_settings import DestinationEntry
@@ -174,6 +175,29 @@ class BreakdownsSection(Section):
     fold: FoldSection = FoldSection()
 
 
+#: Sets of segments that a report counts exactly.
+MOST_SETS = 20
+
+
+class ReportSection(Section):
+    """What the page of all segments shows besides."""
+
+    #: Sets of two to five segments whose overlaps are counted exactly, in one pass for all sets.
+    compare: Annotated[
+        tuple[Annotated[tuple[str, ...], Field(min_length=2, max_length=5)], ...], Field(max_length=MOST_SETS)
+    ] = ()
+
+    @field_validator("compare")
+    @classmethod
+    def _segments_differ(cls, sets: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        for segments in sets:
+            if len(set(segments)) != len(segments):
+                raise ValueError(f"a set names a segment twice: {', '.join(segments)}")
+            if EVERYONE in segments:
+                raise ValueError(f"{EVERYONE} is everyone, who shares all with each segment; leave it out")
+        return sets
+
+
 class RetentionSection(Section):
     #: Daily snapshots that are kept.
     snapshots: Annotated[int, Field(ge=2)] = 35
@@ -202,6 +226,7 @@ class Settings(Section):
     models: ModelsSection = ModelsSection()
     customers: CustomersSection = CustomersSection()
     breakdowns: BreakdownsSection = BreakdownsSection()
+    report: ReportSection = ReportSection()
     #: Lists of the catalogue whose members are left out of every export and every sync.
     suppression: tuple[str, ...] = ()
     #: Where audiences go, each under a name of its own.

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from random import Random
 
 from segment_lib.figures import BY_NAME
-from segment_lib.report.content import Content, Sample, SegmentPart, Sizes
+from segment_lib.report.content import Content, ExactSet, Sample, SegmentPart, Sizes
 
 EVIL = '<script>document.title = "taken"</script>'
 
 
-def content(segments: int, nights: int, sampled: int = 300, seed: int = 5) -> Content:
-    """A shop with so many segments and nights; the sample holds everybody while there are few."""
+def content(
+    segments: int, nights: int, customers: int = 300, seed: int = 5, sampled: int | None = None,
+    exact: tuple[int, ...] = (),
+) -> Content:
+    """A shop with so many segments and nights; the sample holds everybody unless `sampled` says how many."""
     dice = Random(seed)
     dates = tuple(date(2024, 6, 30) + timedelta(days=number) for number in range(nights))
     everybody = tuple(
-        tuple(place for place in range(segments) if dice.random() < (0.32 if place < 5 else 0.02)) for _ in range(sampled)
+        tuple(place for place in range(segments) if dice.random() < (0.32 if place < 5 else 0.02)) for _ in range(customers)
     )
     parts = tuple(_part(dice, place, dates, everybody) for place in range(segments))
     shared: dict[tuple[int, int], int] = {}
@@ -27,7 +31,9 @@ def content(segments: int, nights: int, sampled: int = 300, seed: int = 5) -> Co
                     shared[one, other] = shared.get((one, other), 0) + 1
     sizes = _sizes(dice, len(everybody), nights)
     everyone = SegmentPart("_all", "Everyone", sizes, figures=_figures(dice, len(everybody)))
-    return Content("shop", "EUR", dates, everyone, parts, shared, Sample(everybody, len(everybody)))
+    inside = Counter(tuple(place for place in exact if place in own) for own in everybody)
+    sets = (ExactSet(exact, tuple((places, count) for places, count in inside.items() if places)),) if exact else ()
+    return Content("shop", "EUR", dates, everyone, parts, shared, sets, Sample(everybody[:sampled], len(everybody)))
 
 
 def _part(dice: Random, place: int, dates: tuple[date, ...], everybody: tuple[tuple[int, ...], ...]) -> SegmentPart:

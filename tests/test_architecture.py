@@ -55,7 +55,7 @@ TO_DRIVER = {
         "_sizes": "a row a segment", "_grouped": "a thousand groups a chart and segment at most, the smaller ones folded",
     },
     "segment_lib/cohorts.py": {"_counted": "a row a published date and step"},
-    "segment_lib/compare.py": {"_regions": "at most 31 rows"},
+    "segment_lib/compare.py": {"regions": "at most 31 rows a set, of 20 sets at most"},
     "segment_lib/customers/stream.py": {"_rows": "a range of 50,000 rows, and the next one"},
     "segment_lib/data_files.py": {"_few": "200,000 aliases or erasures at most, which go to every task"},
     "segment_lib/definitions_log.py": {"read": "a row a segment"},

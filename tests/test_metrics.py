@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb_metrics
 import pytest
 import yaml
+from pydantic import ValidationError
 from conftest import configured
 from test_scoring import PLAIN
 
@@ -27,7 +28,7 @@ from segment_lib.figures import FIGURES
 from segment_lib.generate import generate_shop, write_shop
 from segment_lib.ready import ready_segments
 from segment_lib.runs import read_history
-from segment_lib.settings import Settings
+from segment_lib.settings import ReportSection, Settings
 from segment_lib.storage import Lake
 
 CONF = Path(__file__).parents[1] / "conf" / "base.yaml"
@@ -174,6 +175,45 @@ def test_the_report_shows_what_is_published_and_no_customer(spark, night, tmp_pa
     assert sum(group["customers"] for group in vip["breakdowns"][0]["groups"]) == stored["vip"].customers
     with pytest.raises(UsageError, match="no segment 'vop'.*vip"):
         tenant.report(tmp_path, ["vop"])
+
+
+def test_sets_of_conf_are_counted_exactly_in_one_pass(spark, night, tmp_path):
+    lake, _ = night
+    sets = (("one_time_shoppers", "vip", "lost_customers"), ("vip", "discount_lovers"))
+
+    def tenant_with(*sets):
+        return Tenant(spark, lake.settings.model_copy(update={"report": ReportSection(compare=sets)}))
+
+    def told(page):
+        data = json.loads(re.search('id="data">(.*?)</script>', page.read_text(encoding="utf-8"))[1])
+        names = [one["id"] for one in data["segments"]]
+        return {
+            tuple(names[place] for place in one["places"]):
+                {tuple(names[place] for place in inside): customers for inside, customers in one["regions"]}
+            for one in data["exact"]
+        }
+
+    expected = {names: Counter() for names in sets}
+    for own in segments_of_each(tenant_with()):
+        for names, regions in expected.items():
+            regions[tuple(name for name in names if name in own)] += 1
+    for regions in expected.values():
+        del regions[()]
+        assert regions
+    assert told(tenant_with(*sets).report(tmp_path, date=DAY)) == expected
+    some = tenant_with(*sets).report(tmp_path, ["vip", "discount_lovers"], date=DAY)
+    assert told(some).keys() == {("vip", "discount_lovers")}, "a set that is not all on the page is left out"
+    with pytest.raises(UsageError, match=r"report\.compare\[1\]: no segment 'vop'.*vip"):
+        tenant_with(sets[0], ("vop", "vip")).report(tmp_path, date=DAY)
+
+
+@pytest.mark.parametrize(("compare", "fault"), [
+    ([["vip"]], "at least 2"), ([list("abcdef")], "at most 5"), ([["a", "b", "a"]], "names a segment twice: a, b, a"),
+    ([["a", "_all"]], "_all is everyone"),
+])
+def test_a_faulty_set_of_conf_is_told(compare, fault):
+    with pytest.raises(ValidationError, match=fault):
+        ReportSection(compare=compare)
 
 
 def segments_of_each(tenant: Tenant) -> list[set[str]]:

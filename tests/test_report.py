@@ -167,6 +167,37 @@ def test_three_segments_compared_overlap_as_counted(shown):
     assert len(shown.find_elements(By.CSS_SELECTOR, "#compared table")[0].find_elements(By.CSS_SELECTOR, "tbody tr")) == 3
 
 
+def test_a_set_of_conf_is_exact_and_any_other_choice_estimated(browser, tmp_path):
+    places = (0, 1, 3, 4)
+    known = content(SEGMENTS, NIGHTS, customers=3000, sampled=200, exact=places)
+    everybody = content(SEGMENTS, NIGHTS, customers=3000).sample.customers
+    browser.get(write(known, tmp_path).as_uri())
+    open_segment(browser, "segment_001")
+    tab(browser, "Compare")
+    browser.find_element(By.CSS_SELECTOR, "#sets button").click()
+
+    def overlaps() -> dict[str, tuple[str, str]]:
+        rows = browser.find_elements(By.CSS_SELECTOR, "#compared table")[0].find_elements(By.CSS_SELECTOR, "tbody tr")
+        cells = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
+        return {name: (customers.replace(",", ""), how) for name, customers, how in cells}
+
+    titles = {place: known.segments[place].title for place in range(SEGMENTS)}
+    order = (1, 0, 3, 4)
+    assert overlaps() == {
+        " and ".join(titles[place] for place in order if place in some):
+            (str(sum(own.issuperset(some) for own in map(set, everybody))), "exact")
+        for count in range(1, 5) for some in combinations(order, count)
+    }
+    browser.find_element(By.XPATH, f"//button[text()='remove {titles[4]}']").click()
+    Select(browser.find_element(By.ID, "other")).select_by_value("5")
+    estimated = {name for name, (_, how) in overlaps().items() if how.startswith("estimated")}
+    assert estimated == {name for name in overlaps() if titles[5] in name and name.count(" and ") > 1}
+    browser.find_element(By.CSS_SELECTOR, "#detail a").click()
+    open_segment(browser, "segment_007")
+    tab(browser, "Compare")
+    assert not browser.find_elements(By.ID, "sets")
+
+
 def test_a_name_like_a_script_is_text(shown):
     open_segment(shown, "segment_002")
     assert shown.find_element(By.ID, "detail-title").text == EVIL

@@ -59,8 +59,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class ExactSet:
+    """Some segments, by their places, and the customers who are in just these of them, for each of their combinations."""
+
+    places: tuple[int, ...]
+    regions: tuple[tuple[tuple[int, ...], int], ...]
+
+
+@dataclass(frozen=True)
 class Content:
-    """Everything on the page. `shared` has the customers in both of two segments, by their places, the lower first."""
+    """Everything on the page. `shared` has the customers in both of two segments, by their places, the lower first;
+    `exact` the sets of conf."""
 
     tenant: str
     currency: str
@@ -68,6 +77,7 @@ class Content:
     everyone: SegmentPart
     segments: tuple[SegmentPart, ...]
     shared: Mapping[tuple[int, int], int]
+    exact: tuple[ExactSet, ...]
     sample: Sample
 
     @property

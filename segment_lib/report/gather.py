@@ -1,7 +1,7 @@
 """Gathers a report from what the nights published: no input is read but the masked fields of a few customers.
 
 Cost: the rows of `segment_metrics` of all dates and the definitions of all dates (one a segment and date), the last
-snapshot once for the sample and once for the examples, and the last `segment_overlaps`. To the driver come rows per
+snapshot once for the sample, once for the examples and once for the sets of conf, and the last `segment_overlaps`. To the driver come rows per
 segment and date, some four thousand lists of segments without ids, and ten masked members a segment.
 """
 
@@ -18,16 +18,15 @@ import yaml
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from segment_lib import breakdown, definitions_log, growth, metrics, overlaps, preparation, rebuild
+from segment_lib import breakdown, compare, definitions_log, growth, metrics, overlaps, preparation, rebuild
 from segment_lib.definition import Segment
 from segment_lib.definitions_log import Definition, DefinitionState
 from segment_lib.errors import UsageError, nearest
 from segment_lib.figures import EVERYONE
-from segment_lib.inputs import without_erased
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.preview.masked import EXAMPLES, masked
 from segment_lib.preview.sampling import place
-from segment_lib.report.content import Content, Sample, SegmentPart, Sizes
+from segment_lib.report.content import Content, ExactSet, Sample, SegmentPart, Sizes
 
 if TYPE_CHECKING:
     from segment_lib.runs import History, RunRecord
@@ -63,7 +62,8 @@ def gather(
     before = metrics.of_run(lake, history, history.winner(dates[-2])) if len(dates) > 1 else {}
     sizes = _sizes(lake, history, dates)
     edits = _edits(lake, history, dates)
-    members = _members(lake, history, run)
+    snapshot = compare.members_of(lake, history, run)
+    members = _members(snapshot)
     examples = _examples(lake, run, members, {name: today[name].customers for name in names if name in today})
 
     charts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -83,7 +83,7 @@ def gather(
     )
     return Content(
         lake.tenant, lake.settings.currency, dates, everyone, tuple(part(name) for name in names),
-        _shared(lake, run, names), _sample(members, names),
+        _shared(lake, run, names), _exact(lake, history, snapshot, names), _sample(members, names),
     )
 
 
@@ -166,12 +166,28 @@ def _sql(lake: Lake, history: History, run: RunRecord, row: Definition) -> str:
 # Customers -----------------------------------------------------------------------------------------------------------
 
 
-def _members(lake: Lake, history: History, run: RunRecord) -> DataFrame:
-    """(customer_id, ids) of who is in any segment; without erased customers."""
-    rows, erased = rebuild.members(lake, history, run), lake.erased()
-    rows = rows if erased is None else without_erased(rows, erased, lake.tenant)
+def _members(everyone: DataFrame) -> DataFrame:
+    """(customer_id, ids) of who is in any segment."""
     ids = F.transform("segments", lambda one: one["id"]).alias("ids")
-    return rows.where(F.size("segments") > 0).select("customer_id", ids)
+    return everyone.where(F.size("segments") > 0).select("customer_id", ids)
+
+
+def _exact(lake: Lake, history: History, everyone: DataFrame, names: Sequence[str]) -> tuple[ExactSet, ...]:
+    """The sets of conf whose segments are all on the page, counted exactly in one pass."""
+    newest = definitions_log.read(lake, history.published(None))
+    for number, segments in enumerate(lake.settings.report.compare):
+        for name in segments:
+            if name not in newest and name not in names:
+                raise UsageError(f"conf report.compare[{number}]: no segment {name!r}; {nearest(name, newest)}")
+    at = {name: number for number, name in enumerate(names)}
+    sets = [segments for segments in lake.settings.report.compare if at.keys() >= set(segments)]
+    return tuple(
+        ExactSet(
+            tuple(at[name] for name in segments),
+            tuple((tuple(at[name] for name in region.inside), region.customers) for region in found),
+        )
+        for segments, found in zip(sets, compare.regions(everyone, sets), strict=True)
+    )
 
 
 def _sample(members: DataFrame, names: Sequence[str]) -> Sample:

@@ -115,7 +115,7 @@ def _data(content: Content) -> dict[str, Any]:
         "figures": [{"name": one.name, "unit": one.unit, "says": one.says} for one in FIGURES],
         "everyone": _part(content.everyone), "segments": [_part(one) for one in content.segments],
         "shared": [(*pair, customers) for pair, customers in sorted(content.shared.items())],
-        "sample": asdict(content.sample),
+        "exact": [asdict(one) for one in content.exact], "sample": asdict(content.sample),
     }
 
 

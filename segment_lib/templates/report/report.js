@@ -141,11 +141,20 @@
   const shared = new Map(data.shared.map(([one, other, customers]) => [`${one} ${other}`, customers]));
   const size = (place) => data.segments[place].figures?.[at.customers] ?? 0;
 
-  /** Customers in all of these places: exact for one and two, else estimated from the sample, with its 95% interval. */
+  /** Customers in all of these places when a set of conf has them all: the regions that lie in each of them. */
+  function counted(places) {
+    const set = data.exact.find((one) => places.every((place) => one.places.includes(place)));
+    const within = ([inside]) => places.every((place) => inside.includes(place));
+    return set?.regions.filter(within).reduce((sum, [, customers]) => sum + customers, 0);
+  }
+
+  /** Customers in all of these places: exact for one, two and those of conf, else from the sample with its 95% interval. */
   function overlap(places) {
     if (places.length === 1) return { customers: size(places[0]) };
     const [one, other] = [...places].sort((a, b) => a - b);
     if (places.length === 2) return { customers: shared.get(`${one} ${other}`) ?? 0 };
+    const known = counted(places);
+    if (known != null) return { customers: known };
     const sampled = data.sample.customers.length;
     if (sampled === data.sample.of) return { customers: sampled ? inSample(places) : 0 };
     return estimate(inSample(places), sampled, data.sample.of);
@@ -181,6 +190,13 @@
       select.value = "";
       draw();
     });
+    const own = byId.get(segment.id);
+    const sets = data.exact.filter((one) => one.places.includes(own)).map((one) => make("button", {
+      type: "button", click: () => {
+        chosen.splice(0, chosen.length, own, ...one.places.filter((place) => place !== own));
+        draw();
+      },
+    }, one.places.map((place) => data.segments[place].title).join(", ")));
     const names = (places) => places.map((place) => data.segments[place].title).join(" and ");
 
     function draw() {
@@ -201,7 +217,10 @@
         make("h3", {}, "Figures"), table(heads, values));
     }
     draw();
-    return [make("label", {}, "Compare with, up to four", select), result];
+    return [
+      make("label", {}, "Compare with, up to four", select),
+      sets.length ? make("div", { class: "choices", id: "sets" }, "Sets of conf, exact:", sets) : null, result,
+    ];
   }
 
   function breakdown(segment) {
