@@ -8,6 +8,7 @@ from jobs import (
     backfill, breakdown, compare, customers, definitions, demo, export, generate, growth, history, importing, ingest,
     notify, overlaps, preview, project, ready, report, run, show, sql, sync, train, why,
 )
+from jobs.by_segment import BySegment
 from jobs.runner import command
 
 HELP = """Customer segmentation as a nightly batch job on a data lake.
@@ -36,7 +37,7 @@ COMMANDS = {
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for panel, functions in COMMANDS.items():
     for function in functions:
-        app.command(function.__name__.rstrip("_"), rich_help_panel=panel)(command(function))
+        app.command(function.__name__.rstrip("_"), cls=BySegment, rich_help_panel=panel)(command(function))
 
 
 def main() -> None:

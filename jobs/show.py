@@ -19,6 +19,9 @@ Date = Annotated[
 
 def segments(
     job: Job,
+    segment: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this one; may be given more than once.")
+    ] = None,
     on: Date = None,
     sort: Annotated[
         str, typer.Option(metavar="COLUMN", help="Order by a column; -COLUMN for the greatest first.")
@@ -38,7 +41,10 @@ def segments(
         run = history.published(on)
         numbers = metrics.of_run(lake, history, run)
         known = definitions_log.read(lake, run)
-    rows = [_row(definition, numbers.get(name)) for name, definition in known.items()]
+    for name in segment or ():
+        if name not in known:
+            raise UsageError(f"no segment {name!r} on {run.snapshot_date}; {nearest(name, known)}")
+    rows = [_row(definition, numbers.get(name)) for name, definition in known.items() if not segment or name in segment]
     chosen = ordered(filtered(rows, only or []), sort)
     everyone = numbers.get(EVERYONE)
     job.show(

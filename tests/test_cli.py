@@ -17,7 +17,7 @@ from conftest import QUICK_START
 from typer.main import get_command
 
 from jobs import runner
-from jobs.cli import app
+from jobs.cli import COMMANDS, app
 from segment_lib import logs
 from segment_lib.doctor import check_lake, check_machine
 from segment_lib.errors import EXIT_FAILED, EXIT_GATE, EXIT_LOCKED, EXIT_OK, EXIT_PARTIAL, EXIT_USAGE
@@ -319,6 +319,36 @@ def test_segments_are_sorted_and_filtered_by_any_column(shop):
 def test_members_of_an_unknown_segment(shop):
     fault = result("members", "loyal_quite", code=EXIT_USAGE)["error"]
     assert "did you mean 'loyal_quiet'" in fault["message"]
+
+
+#: What each command takes beside the segment.
+BESIDE = {
+    "segments": (), "members": (), "customers": ("--output", "members.csv"), "compare": ("_all",), "overlaps": (),
+    "breakdown": ("--by", "country"),
+    "growth": (), "retention": (), "moves": (), "lift": (), "report": (), "why": ("c1",), "sql": (), "export": (),
+}
+#: Commands that look at no single segment.
+OF_ALL = {"runs", "history"}
+
+
+def test_every_command_that_shows_segments_takes_one_as_an_option():
+    assert {function.__name__ for function in COMMANDS["Look at what came out"]} - OF_ALL <= BESIDE.keys()
+    for name in BESIDE:
+        assert "--segment" in seglake(name, "--help"), name
+
+
+@pytest.mark.parametrize("name", list(BESIDE))
+def test_an_unknown_segment_is_answered_with_the_nearest(shop, name):
+    fault = result(name, "--segment", "loyal_quite", *BESIDE[name], code=EXIT_USAGE)["error"]["message"]
+    assert "'loyal_quite'" in fault and "did you mean 'loyal_quiet'" in fault
+
+
+def test_a_segment_as_an_option_is_the_segment_as_an_argument(shop):
+    assert result("growth", "--segment", "loyal_quiet") == result("growth", "loyal_quiet")
+    assert result("overlaps", "--segment=loyal_quiet") == result("overlaps", "loyal_quiet")
+    assert result("compare", "--segment", "loyal_quiet", "--segment", "_all") == result("compare", "loyal_quiet", "_all")
+    assert [row["segment"] for row in result("segments", "--segment", "loyal_quiet")["segments"]] == ["loyal_quiet"]
+    assert "requires an argument" in invoked("growth", "--segment", code=EXIT_USAGE).output
 
 
 def test_backfill_runs_dates_in_order_and_runs_lists_them(shop):

@@ -262,6 +262,47 @@ return found;
 """
 
 
+def printed(browser, page: str, scheme: str) -> None:
+    """The page as it is laid out for paper, A4 without margins, on a screen that is light or dark."""
+    browser.set_window_size(794, 1123)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})
+    browser.get("about:blank")
+    browser.get(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_paper_has_what_is_open_in_black_on_white_and_no_controls(browser, page, scheme):
+    def displayed(selector: str) -> list[bool]:
+        return [one.is_displayed() for one in browser.find_elements(By.CSS_SELECTOR, selector)]
+
+    try:
+        printed(browser, page.as_uri(), scheme)
+        assert displayed("#list h2") == [True] and len(displayed("#segments tbody tr")) == SEGMENTS
+        assert not any(displayed("form, form input, .skip"))
+        assert browser.execute_script(
+            "return [...document.querySelectorAll('thead button')].every((one) => getComputedStyle(one).display === 'contents')"
+        )
+        printed(browser, f"{page.as_uri()}#segment=segment_004", scheme)
+        WebDriverWait(browser, 10).until(lambda found: found.find_element(By.ID, "detail").is_displayed())
+        assert displayed("#list") == [False] and not any(displayed("[role=tablist], [role=tab], select"))
+        # The tab is not there to be clicked.
+        browser.execute_script("document.getElementById('tab-Growth').click()")
+        WebDriverWait(browser, 20).until(lambda found: len(found.find_elements(By.CSS_SELECTOR, ".chart svg")) == 2)
+        assert browser.execute_script(
+            "const width = document.documentElement.clientWidth;"
+            "return [...document.querySelectorAll('#detail table, .chart svg, pre')]"
+            ".every((one) => one.getBoundingClientRect().right <= width + 1)"
+        )
+        back, text = (
+            browser.execute_script(f"return getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color")
+        )
+        assert (back, text) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+        assert browser.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi0"), "%PDF-, in base 64"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
 def test_five_hundred_segments_and_two_years_of_nights_fit(browser, tmp_path):
     page = write(content(500, 730, sampled=4000), tmp_path)
     assert page.stat().st_size < 15_000_000
