@@ -5,7 +5,7 @@ References to other segments mean their published members of that date, which is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -100,10 +100,21 @@ def find(lake: Lake, run: RunRecord, segment_id: str) -> Published:
 
     Raises UsageError when it had none, or none that can be read now, or when the scores it asks for are no longer kept.
     """
+    return finder(lake, run)(segment_id)
+
+
+def finder(lake: Lake, run: RunRecord) -> Callable[[str], Published]:
+    """`find` for many segments of a run, whose log and definitions are read once."""
     preparation.require(lake, run, f"the inputs of {run.snapshot_date}")
     run = details(lake, run)
     listed = definitions_log.read(lake, run)
     recorded = Definitions.from_json(run.definitions, run.noted("broken"))
+    return lambda segment_id: _found(lake, run, listed, recorded, segment_id)
+
+
+def _found(
+    lake: Lake, run: RunRecord, listed: Mapping[str, Definition], recorded: Definitions, segment_id: str
+) -> Published:
     segment, row = recorded.by_id.get(segment_id), listed.get(segment_id)
     if segment is None or row is None:
         if row is not None:

@@ -135,7 +135,7 @@ def append(spark, lake, table, rows):
 
 def test_what_is_kept_is_looked_at(spark, tmp_path, monkeypatch):
     """A parcel that is not what its file holds stops the night; `full` makes all of them anew."""
-    drawn = batch(26, 60)
+    drawn = batch(26, 20)
     conf = settings_for(str(tmp_path), drawn.zone.key)
     settings = Settings(**{**conf.model_dump(), "gates": {}, "engine": "kernel", "incremental": "always"})
     lake = Lake(spark, settings)

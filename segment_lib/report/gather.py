@@ -70,12 +70,14 @@ def gather(
     for one in breakdown.breakdowns(lake, history, names, day=run.snapshot_date) if breakdowns and names else ():
         charts[one.segment].append(one.to_dict())
 
+    statements = _sql(lake, history, run, names) if sql else {}
+
     def part(name: str) -> SegmentPart:
         return SegmentPart(
             name, _title(listed[name]), sizes.get(name, _nothing(dates)), **_numbers(today.get(name), before.get(name)),
             **_defined(listed[name]), edits=edits.get(name, ()), examples=tuple(examples.get(name, ())),
             breakdowns=tuple(charts[name]),
-            sql=_sql(lake, history, run, listed[name]) if sql else "",
+            sql=statements.get(name, ""),
         )
 
     everyone = SegmentPart(
@@ -154,13 +156,23 @@ def _edits(lake: Lake, history: History, dates: Sequence[date]) -> dict[str, tup
     }
 
 
-def _sql(lake: Lake, history: History, run: RunRecord, row: Definition) -> str:
+def _sql(lake: Lake, history: History, run: RunRecord, names: Sequence[str]) -> dict[str, str]:
+    """Segment -> its statement, or as a comment why it has none."""
     from segment_lib import published, sql_text
 
+    texts: dict[str, str] = {}
+    found = []
     try:
-        return sql_text.statement(lake, history, published.find(lake, run, row.segment_id))
+        find = published.finder(lake, run)
+        for name in names:
+            try:
+                found.append(find(name))
+            except UsageError as error:
+                texts[name] = f"-- {error}"
+        made = list(sql_text.statements(lake, history, found))
     except UsageError as error:
-        return f"-- {error}"
+        return dict.fromkeys(names, f"-- {error}")
+    return texts | {one.segment.id: text for one, text in zip(found, made, strict=True)}
 
 
 # Customers -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ path and pinned version. Percentiles and a limit are computed inside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, Window
@@ -20,9 +22,9 @@ from segment_lib.errors import UsageError
 from segment_lib.evaluate import with_map
 from segment_lib.inputs import without_erased
 from segment_lib.published import Published, names_of
-from segment_lib.sql_text.recorded import Book, RecordedFrame
+from segment_lib.sql_text.recorded import Book, Query, RecordedFrame
 from segment_lib.runs import History
-from segment_lib.scan import people
+from segment_lib.scan import SCANNED, people, source_rows
 from segment_lib.spoken import described
 from segment_lib.sql_text.columns import comment, quoted
 from segment_lib.storage import Lake
@@ -42,6 +44,15 @@ class RecordingLake(Lake):
     def __init__(self, lake: Lake):
         super().__init__(lake.spark, lake.settings)
         self.book = Book()
+        self._inputs: dict[tuple[str, int | None], DataFrame] = {}
+
+    def input(
+        self, table: str, version: int | None = None, pins: Mapping[str, int] | None = None, now: datetime | None = None
+    ) -> DataFrame:
+        """As of a lake; what reading a table takes is written down once. The pins are always those of one run."""
+        if (table, version) not in self._inputs:
+            self._inputs[table, version] = super().input(table, version, pins, now)
+        return self._inputs[table, version]
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         frame = super().read(table, version)
@@ -61,7 +72,23 @@ class RecordingLake(Lake):
 
 def statement(lake: Lake, history: History, found: Published) -> str:
     """The members of a segment at a published date, as text: comments, then one SELECT of ``customer_id``."""
+    return next(statements(lake, history, [found]))
+
+
+def statements(lake: Lake, history: History, segments: Iterable[Published]) -> Iterator[str]:
+    """The statements of segments of one run; what reading the inputs takes is written down once for all."""
     recording = RecordingLake(lake)
+    inputs: dict[str, Query] | None = None
+    for found in segments:
+        if inputs is None:
+            for source in SCANNED:
+                source_rows(source, recording, found.run.inputs, None)
+            inputs = dict(recording.book.queries)
+        recording.book.queries = dict(inputs)
+        yield _statement(recording, history, found)
+
+
+def _statement(recording: RecordingLake, history: History, found: Published) -> str:
     if found.held is not None:
         rows, more = _kept(recording, history, found), [f"Its members are kept ones: {found.held}."]
     else:
