@@ -20,7 +20,7 @@ def report(
         str | None, typer.Option(metavar="FILE", help="The page; default TENANT-DATE.html in this folder.")
     ] = None,
     sql: Annotated[
-        bool, typer.Option("--sql", help="With the SQL of each definition: about a second a segment.")
+        bool, typer.Option("--sql", help="With the SQL of each definition: about half a second a segment.")
     ] = False,
     breakdowns: Annotated[
         bool, typer.Option("--breakdowns", help="With the charts of conf (breakdowns.charts), which reads the inputs.")

@@ -46,7 +46,7 @@ def gather(
 ) -> Content:
     """The report of a published date, by default the last, with all dates before it; of some `segments` alone if named.
 
-    With `sql` each definition has its SQL too, which plans every segment once (about a second each); with `breakdowns`
+    With `sql` each definition has its SQL too, which writes every definition down (about half a second each); with `breakdowns`
     the charts of conf, which reads the inputs that they need once for all segments. Raises UsageError when nothing is
     published yet, and for a segment that the date does not have.
     """
