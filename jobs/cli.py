@@ -6,7 +6,7 @@ import typer
 
 from jobs import (
     backfill, breakdown, compare, customers, definitions, demo, export, generate, growth, history, importing, ingest,
-    notify, overlaps, preview, project, ready, report, run, show, sql, sync, train, why,
+    notify, overlaps, preview, project, ready, report, run, show, sql, sync, train, triggers, why,
 )
 from jobs.by_segment import BySegment
 from jobs.runner import command
@@ -25,7 +25,7 @@ COMMANDS = {
         definitions.validate, definitions.schema, definitions.plan, preview.preview, ready.ready, importing.import_,
     ),
     "Run": (run.run, backfill.backfill, notify.notify),
-    "Send out": (export.export, sync.sync),
+    "Send out": (export.export, sync.sync, triggers.triggers),
     "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (
         show.segments, show.members, customers.customers, compare.compare, overlaps.overlaps, breakdown.breakdown,

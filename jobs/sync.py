@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from segment_lib.errors import EXIT_FAILED, EXIT_GATE, EXIT_OK
 
 if TYPE_CHECKING:
     from segment_lib.sync.contract import Destination
-    from segment_lib.sync.sync import Result
+    from segment_lib.sync.sync import Opener
     from segment_lib.sync_settings import DestinationEntry
 
 #: What is shown of an audience; the table `syncs` has more.
@@ -44,18 +45,9 @@ def sync(
     from segment_lib.sync.sync import sync as bring
 
     settings = job.settings()
-
-    def opened(name: str, entry: DestinationEntry) -> Destination:
-        from segment_lib.sync.destinations import open_destination
-
-        return open_destination(
-            entry.type, entry.options, entry.credentials, environ=job.environ, now=now, profile=entry.profile,
-            region=entry.region,
-        )
-
     with job.lake(settings) as lake, job.step("sync"):
         results = bring(
-            lake, read_history(lake), opened, clock=now, sync_id=new_run_id(job.now), destinations=names(destination),
+            lake, read_history(lake), opener(job.environ), clock=now, sync_id=new_run_id(job.now), destinations=names(destination),
             segments=names(segment), accept=names(accept), dry_run=dry_run,
         )
     rows = [asdict(result.synced) | {"audience": result.name} for result in results]
@@ -66,17 +58,32 @@ def sync(
     title = "would be sent" if dry_run else "sent"
     told: list[Any] = [views.table([{name: row[name] for name in _SHOWN} for row in rows], title)]
     if samples:
-        told.append(views.table([one | {"identifiers": _line(one["identifiers"])} for one in samples], "for example"))
+        told.append(views.table([one | {"identifiers": identifiers_line(one["identifiers"])} for one in samples], "for example"))
     job.show({"dry_run": dry_run, "audiences": rows, "samples": samples}, *told)
-    return _exit_code(results)
+    return exit_code([result.synced.state for result in results])
 
 
-def _line(identifiers: dict[str, list[str]]) -> str:
+def opener(environ: Mapping[str, str]) -> Opener:
+    """How destinations of conf are opened, with secrets from this environment."""
+
+    def opened(name: str, entry: DestinationEntry) -> Destination:
+        from segment_lib.sync.destinations import open_destination
+
+        return open_destination(
+            entry.type, entry.options, entry.credentials, environ=environ, now=now, profile=entry.profile,
+            region=entry.region,
+        )
+
+    return opened
+
+
+def identifiers_line(identifiers: Mapping[str, Sequence[str]]) -> str:
+    """Identifiers as one line to read."""
     return ", ".join(f"{kind} {' '.join(values)}" for kind, values in identifiers.items())
 
 
-def _exit_code(results: tuple[Result, ...]) -> int:
-    states = {result.synced.state for result in results}
+def exit_code(states: Collection[str]) -> int:
+    """The exit code of what was sent: a failure before a hold, a hold before success."""
     return EXIT_FAILED if "failed" in states else EXIT_GATE if "held" in states else EXIT_OK
 
 

@@ -107,24 +107,33 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EmailSection(_Section):
-    """One message by SMTP to one or several addresses."""
+class SmtpServer(BaseModel):
+    """A server that takes mail, who logs in there and who sends; the password is its owner's matter."""
 
     host: Annotated[str, AfterValidator(_host)]
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     #: How the connection is encrypted: from the start (ssl), by command before anything is said (starttls), or not.
     security: Literal["starttls", "ssl", "none"] = "starttls"
     user: str | None = None
-    password: Reference | None = None
     sender: Annotated[Address, Field(alias="from")]
+
+    @model_validator(mode="after")
+    def _login_is_safe(self):
+        if self.user is not None and self.security == "none" and not is_loopback(self.host):
+            raise ValueError("a password must not travel in the open: security is starttls or ssl")
+        return self
+
+
+class EmailSection(SmtpServer, _Section):
+    """One message by SMTP to one or several addresses."""
+
+    password: Reference | None = None
     to: Annotated[tuple[Address, ...], Field(min_length=1, max_length=50)]
 
     @model_validator(mode="after")
-    def _login_is_whole_and_safe(self):
+    def _login_is_whole(self):
         if (self.user is None) != (self.password is None):
             raise ValueError("user and password go together")
-        if self.user is not None and self.security == "none" and not is_loopback(self.host):
-            raise ValueError("a password must not travel in the open: security is starttls or ssl")
         return self
 
     @property

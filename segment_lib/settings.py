@@ -24,6 +24,7 @@ from segment_lib.model_settings import ModelsSection, RfmSection
 from segment_lib.notify_settings import NotifyEntry
 from segment_lib.sync_settings import DestinationEntry
 from segment_lib.tables import INPUTS
+from segment_lib.trigger_settings import TriggerEntry
 
 TENANT_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 SEGMENT_ID = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
@@ -231,6 +232,8 @@ class Settings(Section):
     suppression: tuple[str, ...] = ()
     #: Where audiences go, each under a name of its own.
     destinations: dict[EntryName, DestinationEntry] = {}
+    #: Messages on entering and leaving segments, each under a name of its own.
+    triggers: dict[EntryName, TriggerEntry] = {}
     #: Whom to tell when a run ends, each entry under a name of its own.
     notify: dict[EntryName, NotifyEntry] = {}
     #: Spark settings that this tenant needs, such as spark.sql.shuffle.partitions.
@@ -252,6 +255,18 @@ class Settings(Section):
         for text in breakdowns.charts if "catalogue" in info.data else ():
             parse_chart(text, info.data["catalogue"].names(), personal)
         return breakdowns
+
+    @field_validator("triggers")
+    @classmethod
+    def _triggers_can_be_sent(cls, triggers: dict[str, TriggerEntry], info: ValidationInfo) -> dict[str, TriggerEntry]:
+        # Where a section below is faulty itself, its faults are told instead.
+        if "destinations" in info.data and "catalogue" in info.data:
+            fields = info.data["catalogue"].names().customers()
+            for name, trigger in triggers.items():
+                fault = trigger.fault(info.data["destinations"], fields)
+                if fault:
+                    raise ValueError(f"{name}.{fault}".rstrip("; "))
+        return triggers
 
     @model_validator(mode="after")
     def _suppression_is_of_known_lists(self):

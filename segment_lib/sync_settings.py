@@ -60,9 +60,11 @@ class DestinationEntry(_Section):
 
     @model_validator(mode="after")
     def _type_takes_it(self):
-        from segment_lib.sync.destinations import check
+        from segment_lib.sync.destinations import TYPES, check
 
         faults = check(self.type, self.options, self.credentials, self.profile, self.region)
+        if self.segments and self.type in TYPES and not TYPES[self.type].audiences:
+            faults.append(f"segments: {self.type} holds no audiences, it sends the messages of triggers")
         if faults:
             raise ValueError("; ".join(faults))
         return self

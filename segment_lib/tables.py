@@ -178,6 +178,19 @@ OUTPUTS = {
         "removed": "bigint", "refused": "bigint", "forgotten": "bigint", "batches": "bigint", "bytes": "bigint",
         "last_batch": "bigint", "seconds": "double", "lag_seconds": "double",
     },
+    "trigger_queue": {
+        "trigger": "string", "segment_id": "string", "customer_id": "string", "snapshot_date": "date",
+        "due_at": "timestamp", "state": "string", "reason": "string", "key": "string", "fire_id": "string",
+        "at": "timestamp",
+    },
+    "trigger_fires": {
+        "fire_id": "string", "trigger": "string", "segment_id": "string", "destination": "string",
+        "started_at": "timestamp", "ended_at": "timestamp", "snapshot_date": "date", "state": "string",
+        "reason": "string", "accepted": "boolean", "queued": "bigint", "due": "bigint", "void": "bigint",
+        "held_out": "bigint", "suppressed": "bigint", "no_consent": "bigint", "no_identifier": "bigint",
+        "sent": "bigint", "refused": "bigint", "waiting": "bigint", "batches": "bigint", "bytes": "bigint",
+        "seconds": "double",
+    },
 }
 
 #: Tables whose rows belong to one run; the rest are logs.
@@ -189,7 +202,7 @@ PER_RUN = (
 #: How other tables are partitioned whose rows are replaced by the part.
 PARTITIONED = {
     "export_rows": ("export_id",), "sync_ledger": ("destination", "segment_id"),
-    "sync_audiences": ("destination", "segment_id"),
+    "sync_audiences": ("destination", "segment_id"), "trigger_queue": ("trigger",),
 }
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import email
-import email.policy
 import hashlib
 import hmac
 import ipaddress
 import json
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -20,13 +17,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
 from commands import invoked, result, seglake
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hooks import Hook, hooked
+from mailbox_server import PASSWORD, Mailbox, free_port, smtp
 
 from segment_lib import gates
 from segment_lib.api import Tenant
@@ -52,7 +48,6 @@ from segment_lib.storage import Lake
 DAY = date(2026, 1, 31)
 NOW = datetime(2026, 2, 1, 3, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(b"twenty-four random bytes").decode()
-PASSWORD = "open sesame"
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 ENVIRONMENT = {"SMTP_PASSWORD": PASSWORD, "HOOK_SECRET": SECRET}
 
@@ -227,33 +222,6 @@ def test_the_commented_example_of_the_demo_shop_is_valid(tmp_path):
 # Email -------------------------------------------------------------------------------------------------------------
 
 
-class Mailbox:
-    """What a server received; it knows one user."""
-
-    def __init__(self) -> None:
-        self.mails: list[email.message.EmailMessage] = []
-        self.logins: list[bool] = []
-        self.refuse: set[str] = set()
-        self.busy = 0
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if address in self.refuse:
-            return "550 no such mailbox here"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):
-        if self.busy:
-            self.busy -= 1
-            return "451 come back later"
-        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
-        return "250 OK"
-
-    def login(self, server, session, envelope, mechanism, given):
-        self.logins.append((given.login, given.password) == (b"bot", PASSWORD.encode()))
-        return AuthResult(success=self.logins[-1], handled=self.logins[-1])
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> Path:
     """A certificate of 127.0.0.1 with its key, signed by itself."""
@@ -274,32 +242,6 @@ def certificate(tmp_path_factory) -> Path:
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return file
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def smtp(box: Mailbox, certificate: Path | None = None, *, implicit: bool = False) -> Iterator[int]:
-    """A server on this machine with a login: in the open, with STARTTLS, or encrypted from the start; its port."""
-    context = None
-    if certificate:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
-    starttls = context is not None and not implicit
-    controller = Controller(
-        box, hostname="127.0.0.1", port=free_port(), ssl_context=context if implicit else None,
-        tls_context=context if starttls else None, require_starttls=starttls, authenticator=box.login,
-        auth_required=True, auth_require_tls=starttls,
-    )
-    controller.start()
-    try:
-        yield controller.port
-    finally:
-        controller.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -440,11 +440,8 @@ def test_faulty_conf_is_told_and_never_quotes_a_secret(tmp_path, old, new, said)
 
 
 def test_exit_codes_tell_what_happened():
-    from jobs.sync import _exit_code
+    from jobs.sync import exit_code
 
-    def result(state: str) -> Result:
-        return Result(log.Synced("s", "ads", "a", START, START, DAY, "r", state), "a")
-
-    assert _exit_code(()) == _exit_code((result("done"),)) == EXIT_OK
-    assert _exit_code((result("done"), result("held"))) == EXIT_GATE
-    assert _exit_code((result("failed"), result("held"))) == EXIT_FAILED
+    assert exit_code(()) == exit_code(["done"]) == EXIT_OK
+    assert exit_code(["done", "held"]) == EXIT_GATE
+    assert exit_code(["failed", "held"]) == EXIT_FAILED

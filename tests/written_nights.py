@@ -28,6 +28,8 @@ class Nights:
     spark: Any
     settings: Any
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Date -> its run's id, and segment -> member -> the date of entry.
+    written: dict[date, tuple[str, dict[str, dict[str, date]]]] = field(default_factory=dict)
 
     def lake(self) -> Lake:
         """The tables as a process that starts now sees them."""
@@ -51,15 +53,33 @@ class Nights:
         rows = [(hash_of(self.settings.tenant, one), datetime(2026, 1, 1, tzinfo=UTC)) for one in people]
         self.lake().append("erasures", self.spark.createDataFrame(rows, ddl(INPUTS["erasures"].columns)), "load")
 
-    def publish(self, day: date, members: Mapping[str, Iterable[str]], *, again: str = "") -> RunRecord:
-        """Publishes a date; its run id tells the date, with `again` that of a second run of it."""
+    def publish(
+        self, day: date, members: Mapping[str, Iterable[str]], *, again: str = "",
+        cause: str | Mapping[str, str] = "data", at: datetime | None = None,
+    ) -> RunRecord:
+        """Publishes a date, with the changes from the date before; its run id tells the date, with `again` that of a
+        second run of it. `cause` is that of all its changes or of each customer's, `at` when it is published.
+        """
         lake, run_id = self.lake(), f"{day:%Y%m%d}T030000-{again or 'a'}"
+        base, before = self.written[max(known)] if (known := [one for one in self.written if one < day]) else (None, {})
+        since = {
+            name: {one: before.get(name, {}).get(one, day) for one in members[name]} for name in sorted(members)
+        }
+        self.written[day] = run_id, since
         inside: dict[str, list[tuple[str, date]]] = {}
-        for name in sorted(members):
-            for one in members[name]:
-                inside.setdefault(one, []).append((name, day))
+        for name, mine in since.items():
+            for one, entered in mine.items():
+                inside.setdefault(one, []).append((name, entered))
         rows = [(day, run_id, one, segments) for one, segments in sorted(inside.items())]
         self._append("memberships", rows)
+        changes = [
+            (day, run_id, base, name, one, change, cause if isinstance(cause, str) else cause[one])
+            for name in sorted({*since, *before})
+            for change, (here, there) in {"entered": (since, before), "left": (before, since)}.items()
+            for one in sorted(here.get(name, {}).keys() - there.get(name, {}).keys())
+        ]
+        if changes:
+            self._append("membership_changes", changes)
         listed = []
         for name in sorted(members):
             own = segment(name, where=customer("country", known=True), **self.options.get(name, {}))
@@ -68,9 +88,9 @@ class Nights:
                 day, day,
             ))
         self._append("segments", listed)
-        instant = at_night(day) + timedelta(minutes=len(again))
+        instant = at or at_night(day) + timedelta(minutes=len(again))
         record = RunRecord(
-            day, run_id, State.PUBLISHED, instant, instant, inputs=lake.pin(), rows={"memberships": len(rows)},
+            day, run_id, State.PUBLISHED, instant, at_night(day), inputs=lake.pin(), rows={"memberships": len(rows)},
             definition_hashes={row[2]: row[3] for row in listed},
         )
         append_record(lake, record)

@@ -5,46 +5,58 @@ from __future__ import annotations
 import contextlib
 import smtplib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 
 from segment_lib.notify.attempt import NotSent, resolved
 from segment_lib.notify.message import Message
-from segment_lib.notify_settings import EmailSection
+from segment_lib.notify_settings import EmailSection, SmtpServer
 
 
 def send(section: EmailSection, message: Message, message_id: str, at: datetime, timeout: float,
          environ: Mapping[str, str]) -> None:
     """One attempt; NotSent says why it failed. An address that the server refused counts as a failure."""
     password = resolved(section.password, environ) if section.password else None
-    with _told(timeout), _connected(section, timeout) as server:
-        if section.security == "starttls":
-            server.starttls(context=ssl.create_default_context())
-        if section.user is not None and password is not None:
-            server.login(section.user, password)
-        refused = server.send_message(_composed(section, message, message_id, at), section.sender, section.to)
+    mail = composed(section, section.to, message.subject, message.text, message.html, message_id, at)
+    with connected(section, password, timeout) as server:
+        refused = server.send_message(mail, section.sender, section.to)
     if refused:
         raise NotSent(f"the server refused {len(refused)} of {len(section.to)} addresses; the others have the message")
 
 
-def _connected(section: EmailSection, timeout: float) -> smtplib.SMTP:
+@contextlib.contextmanager
+def connected(section: SmtpServer, password: str | None, timeout: float) -> Iterator[smtplib.SMTP]:
+    """A connection to send over, encrypted and logged in as the section says; what fails in it becomes NotSent."""
+    with _told(timeout), _server(section, timeout) as server:
+        if section.security == "starttls":
+            server.starttls(context=ssl.create_default_context())
+        if section.user is not None and password is not None:
+            server.login(section.user, password)
+        yield server
+
+
+def _server(section: SmtpServer, timeout: float) -> smtplib.SMTP:
     if section.security == "ssl":
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(section.host, section.port, timeout=timeout, context=context)
     return smtplib.SMTP(section.host, section.port, timeout=timeout)
 
 
-def _composed(section: EmailSection, message: Message, message_id: str, at: datetime) -> EmailMessage:
+def composed(
+    section: SmtpServer, to: Sequence[str], subject: str, text: str, html: str | None, message_id: str, at: datetime
+) -> EmailMessage:
+    """A message of plain text, with an alternative in HTML where there is one; a mail that comes again has its id."""
     mail = EmailMessage()
-    mail["Subject"], mail["From"], mail["To"] = message.subject, section.sender, ", ".join(section.to)
+    mail["Subject"], mail["From"], mail["To"] = subject, section.sender, ", ".join(to)
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = f"<{message_id}@{section.sender.rpartition('@')[2]}>"
     # No answering machine answers it, and no mailing list takes it for a person's.
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(message.text)
-    mail.add_alternative(message.html, subtype="html")
+    mail.set_content(text)
+    if html is not None:
+        mail.add_alternative(html, subtype="html")
     return mail
 
 

@@ -40,7 +40,7 @@ class Audience:
 
 @dataclass(frozen=True)
 class Record:
-    """One person to add or to remove.
+    """One person to add, to remove or to tell something.
 
     `identifiers` are values by kind ("email", "phone", "external_id", "device_id", ...), normalised and hashed by the
     profile. The customer's id is never sent unless they contain it.
@@ -49,14 +49,19 @@ class Record:
     customer_id: str = field(repr=False)
     identifiers: Mapping[str, tuple[str, ...]] = field(repr=False)
     properties: Mapping[str, str | float | bool | None] = field(default_factory=dict, repr=False)
+    #: What tells a message from all others, the same after a crash; None for a change of an audience.
+    id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Records of one action; the same change has the same key after a crash, so it can serve as idempotency key."""
+    """Records of one action; the same change has the same key after a crash, so it can serve as idempotency key.
+
+    The action `message` changes no audience: each record's properties are to be told to it.
+    """
 
     key: str
-    action: Literal["add", "remove"]
+    action: Literal["add", "remove", "message"]
     records: tuple[Record, ...]
 
 
@@ -70,15 +75,19 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of a batch; `remote_batch` is the platform's id of the job or session."""
+    """What became of a batch; `remote_batch` is the platform's id of the job or session.
+
+    `unsent` are the customers of messages that did not go and are to be sent again later.
+    """
 
     accepted: int
     refused: tuple[Refusal, ...] = ()
     remote_batch: str | None = None
+    unsent: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Destination(Protocol):
-    """A platform that holds audiences."""
+    """A platform that holds audiences, or that takes messages."""
 
     profile: HashProfile
     limits: Limits

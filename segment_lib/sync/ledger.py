@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from segment_lib.inputs import customer_hash
 from segment_lib.sync.contract import Batch, Delivery, Record
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 TABLE = "sync_ledger"
 SENDING, SENT, REFUSED, REMOVED = "sending", "sent", "refused", "removed"
 IDENTIFIERS = OUTPUTS[TABLE]["identifiers"]
-_PEOPLE = f"customer_id string, kept_out string, identifiers {IDENTIFIERS}"
 Place = tuple[str, str]
 
 
@@ -61,21 +61,29 @@ def newest(rows: DataFrame) -> tuple[int, datetime | None]:
 # What travels -------------------------------------------------------------------------------------------------------
 
 
-def with_identifiers(people: DataFrame, profile: HashProfile) -> DataFrame:
-    """(customer_id, kept_out, identifiers) of members with the columns of the profile; none of who is kept out."""
-    return people.mapInArrow(partial(_identified, profile=profile), _PEOPLE)
+def with_identifiers(people: DataFrame, profile: HashProfile, keep: Sequence[str] = ()) -> DataFrame:
+    """(customer_id, kept_out, identifiers) of members with the columns of the profile; none of who is kept out.
+
+    Further columns of `people` are kept by name.
+    """
+    names = ["customer_id", "kept_out", *keep]
+    kinds = people.select(*(f"`{name}`" for name in names)).schema
+    schema = T.StructType([*kinds, *T.StructType.fromDDL(f"identifiers {IDENTIFIERS}")])
+    return people.mapInArrow(partial(_identified, profile=profile, names=names), schema)
 
 
-def _identified(batches: Iterable[pa.RecordBatch], profile: HashProfile) -> Iterator[pa.RecordBatch]:
+def _identified(
+    batches: Iterable[pa.RecordBatch], profile: HashProfile, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for batch in batches:
-        ids, kept_out = batch.column("customer_id"), batch.column("kept_out")
+        kept_out = batch.column("kept_out")
         made = identifiers(pa.Table.from_batches([batch]), profile)
         # The same identifiers are the same value, in whatever order their columns stand.
         made = pc.if_else(pc.is_null(kept_out), made, pa.scalar(None, made.type))
-        yield pa.RecordBatch.from_arrays([ids, kept_out, made], ["customer_id", "kept_out", "identifiers"])
+        yield pa.RecordBatch.from_arrays([*map(batch.column, names), made], [*names, "identifiers"])
 
 
 def compared(lake: Lake, people: DataFrame, rows: DataFrame, profile: str) -> DataFrame:

@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from segment_lib.errors import nearest
+from segment_lib.notify_settings import Address as MailAddress
+from segment_lib.notify_settings import SmtpServer
 from segment_lib.sync.http import address_fault
 from segment_lib.sync.profiles import NAMES
 from segment_lib.sync.retries import Patience
@@ -35,6 +37,12 @@ class Options(BaseModel):
     needs: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset()
     profile: ClassVar[str] = "plain"
+    #: Whether it holds audiences, and whether it takes messages; the parts that a message must have, and those that it
+    #: may have (None: any).
+    audiences: ClassVar[bool] = True
+    messages: ClassVar[bool] = False
+    says: ClassVar[frozenset[str]] = frozenset()
+    may_say: ClassVar[frozenset[str] | None] = None
 
     #: Seconds that one request may wait for its answer, requests in all for one answer, seconds between two of them.
     timeout: Annotated[float, Field(gt=0, le=600)] = 60
@@ -139,6 +147,7 @@ class WebhookOptions(Options):
 
     needs: ClassVar[frozenset[str]] = frozenset({"secret"})
     takes: ClassVar[frozenset[str]] = frozenset({"token"})
+    messages: ClassVar[bool] = True
 
     url: Address
     records: Annotated[int, Field(ge=1, le=10_000)] = 500
@@ -150,11 +159,15 @@ class WebhookOptions(Options):
 class SqsOptions(Options):
     """A message a change to a queue of SQS."""
 
+    messages: ClassVar[bool] = True
+
     target: Annotated[str, Field(pattern=r"^https?://\S+/[0-9]+/[A-Za-z0-9_-]+(\.fifo)?$")]
 
 
 class SnsOptions(Options):
     """A message a change to a topic of SNS."""
+
+    messages: ClassVar[bool] = True
 
     target: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_-]+(\.fifo)?$")]
 
@@ -162,13 +175,32 @@ class SnsOptions(Options):
 class EventBridgeOptions(Options):
     """An event a change to a bus of EventBridge."""
 
+    messages: ClassVar[bool] = True
+
     target: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.:-]{1,256}$")]
     source: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,256}$")] = "seglake"
+
+
+class EmailOptions(SmtpServer, Options):
+    """Mail by SMTP, one to each customer: triggers only."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"password"})
+    audiences: ClassVar[bool] = False
+    messages: ClassVar[bool] = True
+    says: ClassVar[frozenset[str]] = frozenset({"subject", "text"})
+    may_say: ClassVar[frozenset[str] | None] = frozenset({"html", "unsubscribe"})
+
+    reply_to: MailAddress | None = None
+    #: Mails between two entries of the queue: so many may come twice after a crash.
+    records: Annotated[int, Field(ge=1, le=1_000)] = 50
+    per_second: Requests | None = 10
+    per_minute: Requests | None = None
 
 
 TYPES: Mapping[str, type[Options]] = {
     "klaviyo": KlaviyoOptions, "meta": MetaOptions, "tiktok": TikTokOptions, "google": GoogleOptions, "drop": DropOptions,
     "webhook": WebhookOptions, "sqs": SqsOptions, "sns": SnsOptions, "eventbridge": EventBridgeOptions,
+    "email": EmailOptions,
 }
 
 

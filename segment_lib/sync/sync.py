@@ -30,6 +30,7 @@ from segment_lib.objects import open_objects
 from segment_lib.sync import ledger, log, targets
 from segment_lib.sync.contract import Audience, Batch, DeliveryError, Destination, Record
 from segment_lib.sync.log import DONE, FAILED, HELD, Synced, SyncLog
+from segment_lib.sync.options import TYPES
 from segment_lib.sync.targets import Target
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ class Sync:
         if target.entry is None:
             why = f"conf has no destination {target.destination!r}"
             return Result(self._ended(base, why), audience.name)
+        if not TYPES[target.entry.type].audiences:
+            why = f"{target.entry.type} holds no audiences, it sends the messages of triggers"
+            return Result(self._ended(base, why), audience.name)
         try:
             destination = self.open(target.destination, target.entry)
         except DeliveryError as error:
@@ -135,20 +139,20 @@ class Sync:
     ) -> Result:
         profile = destination.profile
         rows = ledger.of(self.lake, target.place)
-        compared = _kept(disks, ledger.compared(self.lake, self._people(target, destination), rows, profile.name))
+        compared = kept(disks, ledger.compared(self.lake, self._people(target, destination), rows, profile.name))
         row = replace(row, **_counted(compared))
         passed = target.segment_id in self.accept
         why = self._why_held(target, row, compared)
         held = why if why and not passed else None
         row = replace(row, accepted=bool(why and passed))
-        removals = _kept(disks, ledger.removals(compared, [one.kind for one in profile.identifiers if not one.alone]))
+        removals = kept(disks, ledger.removals(compared, [one.kind for one in profile.identifiers if not one.alone]))
         left = compared
         additions = ledger.additions(compared)
         if held:
             # Whoever was erased leaves all the same; everybody else stays as in the last good audience.
             removals, left = removals.where("erased"), compared.where("erased")
             additions = additions.limit(0)
-        additions = _kept(disks, additions)
+        additions = kept(disks, additions)
         forgotten = ledger.forgotten(left, removals)
         todo = {"remove": removals.count(), "add": additions.count()}
         row = replace(row, forgotten=forgotten.count())
@@ -275,7 +279,7 @@ def batched(
             held, size = [], 0
         held.append(record)
         size, current = size + own, action
-    if held and current:
+    if held and current is not None:
         yield current, tuple(held)
 
 
@@ -306,7 +310,7 @@ def _sums(tally: _Tally) -> dict[str, int]:
     return {name: getattr(tally, name) for name in ("added", "removed", "refused", "batches", "bytes", "last_batch")}
 
 
-def _kept(disks: ExitStack, frame: DataFrame) -> DataFrame:
+def kept(disks: ExitStack, frame: DataFrame) -> DataFrame:
     """A frame that is computed once and kept on the executors' disks until the stack is left."""
     kept = frame.persist(StorageLevel.DISK_ONLY)
     disks.callback(kept.unpersist)

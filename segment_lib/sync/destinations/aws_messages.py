@@ -1,6 +1,6 @@
 """A message for each change, to a queue of SQS, a topic of SNS or a bus of EventBridge.
 
-A message's id is made of the batch's key and its place, so consumers, and queues and topics of the kind FIFO themselves,
+A message's id is made of the batch's key and the customer, so consumers, and queues and topics of the kind FIFO themselves,
 see what comes again. boto3 makes each request once: entries that AWS did not take are sent again by our own layer of
 retries, and those that it calls our fault are refused.
 """
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from segment_lib.sync.contract import Audience, Batch, Delivery, DeliveryError, Limits, Record, Refusal
 from segment_lib.sync.destinations.opening import Setup
-from segment_lib.sync.destinations.pieces import delivered, packed
+from segment_lib.sync.destinations.pieces import delivered, message_id, packed
 from segment_lib.sync.http import code
 from segment_lib.sync.retries import Temporary, tried
 
@@ -121,9 +121,9 @@ class Sqs(_Messages):
     service = "sqs"
 
     def _entry(self, audience: Audience, batch: Batch, place: int, record: Record) -> dict[str, Any]:
-        entry = {"Id": str(place), "MessageBody": _text(audience, batch, place, record)}
+        entry = {"Id": str(place), "MessageBody": _text(audience, batch, record)}
         if self._options.target.endswith(".fifo"):
-            entry |= {"MessageGroupId": _group(audience), "MessageDeduplicationId": _id(batch, place)}
+            entry |= {"MessageGroupId": _group(audience), "MessageDeduplicationId": message_id(batch, record)}
         return entry
 
     def _request(self, entries):
@@ -139,10 +139,10 @@ class Sns(_Messages):
     def _entry(self, audience: Audience, batch: Batch, place: int, record: Record) -> dict[str, Any]:
         action = {"DataType": "String", "StringValue": batch.action}
         entry = {
-            "Id": str(place), "Message": _text(audience, batch, place, record), "MessageAttributes": {"action": action}
+            "Id": str(place), "Message": _text(audience, batch, record), "MessageAttributes": {"action": action}
         }
         if self._options.target.endswith(".fifo"):
-            entry |= {"MessageGroupId": _group(audience), "MessageDeduplicationId": _id(batch, place)}
+            entry |= {"MessageGroupId": _group(audience), "MessageDeduplicationId": message_id(batch, record)}
         return entry
 
     def _request(self, entries):
@@ -158,7 +158,7 @@ class EventBridge(_Messages):
     def _entry(self, audience: Audience, batch: Batch, place: int, record: Record) -> dict[str, Any]:
         return {
             "Source": self._options.source, "DetailType": f"audience.{batch.action}",
-            "Detail": _text(audience, batch, place, record), "EventBusName": self._options.target,
+            "Detail": _text(audience, batch, record), "EventBusName": self._options.target,
         }
 
     def _request(self, entries):
@@ -196,14 +196,10 @@ def _body(record: Record) -> dict[str, Any]:
     return body | ({"properties": dict(record.properties)} if record.properties else {})
 
 
-def _id(batch: Batch, place: int) -> str:
-    return hashlib.sha256(f"{batch.key}:{place}".encode()).hexdigest()
-
-
 def _group(audience: Audience) -> str:
     return hashlib.sha256(audience.name.encode()).hexdigest()
 
 
-def _text(audience: Audience, batch: Batch, place: int, record: Record) -> str:
-    about = {"id": _id(batch, place), "audience": audience.remote_id or audience.name, "action": batch.action}
+def _text(audience: Audience, batch: Batch, record: Record) -> str:
+    about = {"id": message_id(batch, record), "audience": audience.remote_id or audience.name, "action": batch.action}
     return packed(about | _body(record)).decode("utf-8", "replace")

@@ -20,6 +20,7 @@ _MAKERS = {
     "klaviyo": ("klaviyo", "Klaviyo"), "meta": ("meta", "Meta"), "tiktok": ("tiktok", "TikTok"),
     "google": ("google", "Google"), "drop": ("drop", "Drop"), "webhook": ("webhook", "Webhook"),
     "sqs": ("aws_messages", "Sqs"), "sns": ("aws_messages", "Sns"), "eventbridge": ("aws_messages", "EventBridge"),
+    "email": ("mail", "Mail"),
 }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from segment_lib.sync.contract import Batch, Delivery, Refusal
+from segment_lib.sync.contract import Batch, Delivery, Record, Refusal
 
 T = TypeVar("T")
 
@@ -36,3 +37,8 @@ def delivered(batch: Batch, refused: Sequence[Refusal], remote_batch: str | None
     """What became of a batch of which the platform named the refused records; all others count as accepted."""
     once = {refusal.customer_id: refusal for refusal in refused}
     return Delivery(len(batch.records) - len(once), tuple(once.values()), remote_batch)
+
+
+def message_id(batch: Batch, record: Record) -> str:
+    """What a receiver can tell a message by that comes again, whoever else of its batch comes with it."""
+    return record.id or hashlib.sha256(f"{batch.key}:{record.customer_id}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -72,4 +72,5 @@ class Webhook:
 
 def _row(record: Record) -> dict:
     row: dict[str, object] = {"identifiers": {kind: list(values) for kind, values in record.identifiers.items()}}
+    row |= {"id": record.id} if record.id else {}
     return row | ({"properties": dict(record.properties)} if record.properties else {})
