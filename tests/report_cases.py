@@ -11,6 +11,15 @@ from segment_lib.report.content import Content, ExactSet, Sample, SegmentPart, S
 
 EVIL = '<script>document.title = "taken"</script>'
 
+_AUDIENCES = ({
+    "destination": "ads", "state": "held", "reason": EVIL, "ended_at": "2024-07-01 04:00 UTC", "wanted": 1200, "added": 34,
+    "removed": 5, "refused": 0, "held_out": 60, "no_consent": 7, "lag_seconds": 5400.0,
+},)
+_MESSAGES = ({
+    "trigger": "welcome", "destination": "mail", "state": "done", "reason": None, "ended_at": "2024-07-01 05:00 UTC",
+    "sent": 41, "refused": 2, "waiting": 3, "void": 4,
+},)
+
 
 def content(
     segments: int, nights: int, customers: int = 300, seed: int = 5, sampled: int | None = None,
@@ -47,6 +56,7 @@ def _part(dice: Random, place: int, dates: tuple[date, ...], everybody: tuple[tu
         used_by=("segment_004",) if place == 0 else (), label="ordered at least twice in 90 days",
         yaml=f"id: {name}\nwhere: {{ordered: any, count: {{at_least: 2}}}}\n", sql="SELECT 1 -- </script>",
         edits=((0, "created"), (len(dates) // 2, "edited")), months=tuple((day, 1000 + place) for day in dates[:1]),
+        audiences=_AUDIENCES if place == 0 else (), messages=_MESSAGES if place == 0 else (),
         examples=tuple({"customer": f"{letter}***", "email": None} for letter in "abc"),
     )
 

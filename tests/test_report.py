@@ -311,3 +311,12 @@ def test_five_hundred_segments_and_two_years_of_nights_fit(browser, tmp_path):
     script = "return performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint').startTime"
     painted = WebDriverWait(browser, 30).until(lambda found: found.execute_script(script))
     print(f"{page.stat().st_size / 1e6:.1f} MB, first paint after {painted:.0f} ms")
+
+
+def test_where_a_segment_went_is_told(shown):
+    open_segment(shown, "segment_000")
+    said = tab(shown, "Sent")
+    assert "60 held out, 7 without consent" in said and "1.5 h" in said and EVIL in said
+    assert "4 no longer" in said and "welcome mail done 41 2" in said.replace("\n", " ")
+    open_segment(shown, "segment_001")
+    assert not shown.find_elements(By.ID, "tab-Sent"), "what went nowhere has no such tab"

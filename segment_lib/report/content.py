@@ -25,7 +25,8 @@ class SegmentPart:
 
     `figures` and `before` are those of the report's date and of the published one before it, by name. `edits` say on
     which date (its place among the report's) the definition changed, and how. `months` are (first day, net revenue in
-    that month of who is a member now). `examples` are masked members, by column.
+    that month of who is a member now). `examples` are masked members, by column; `audiences` the last sync of
+    each destination, `messages` what each trigger has sent (`segment_lib.report.sent`).
     """
 
     id: str
@@ -48,6 +49,8 @@ class SegmentPart:
     months: tuple[tuple[date, Number], ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
     breakdowns: tuple[Mapping[str, Any], ...] = ()
+    audiences: tuple[Mapping[str, Any], ...] = ()
+    messages: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

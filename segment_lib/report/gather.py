@@ -26,6 +26,7 @@ from segment_lib.figures import EVERYONE
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.preview.masked import EXAMPLES, masked
 from segment_lib.preview.sampling import place
+from segment_lib.report import sent
 from segment_lib.report.content import Content, ExactSet, Sample, SegmentPart, Sizes
 
 if TYPE_CHECKING:
@@ -72,12 +73,14 @@ def gather(
 
     statements = _sql(lake, history, run, names) if sql else {}
 
+    audiences, messages = sent.audiences(lake), sent.messages(lake)
+
     def part(name: str) -> SegmentPart:
         return SegmentPart(
             name, _title(listed[name]), sizes.get(name, _nothing(dates)), **_numbers(today.get(name), before.get(name)),
             **_defined(listed[name]), edits=edits.get(name, ()), examples=tuple(examples.get(name, ())),
             breakdowns=tuple(charts[name]),
-            sql=statements.get(name, ""),
+            sql=statements.get(name, ""), audiences=audiences.get(name, ()), messages=messages.get(name, ()),
         )
 
     everyone = SegmentPart(

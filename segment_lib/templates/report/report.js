@@ -242,6 +242,24 @@
     ];
   }
 
+  function sent(segment) {
+    const reasons = { held_out: "held out", priority: "by priority", suppressed: "suppressed", no_consent: "without consent",
+      no_identifier: "without address", void: "no longer" };
+    const kept = (one) => Object.entries(reasons).filter(([name]) => one[name])
+      .map(([name, says]) => `${shown(one[name])} ${says}`).join(", ") || "–";
+    const hours = (seconds) => (seconds == null ? "–" : `${NUMBER.format(seconds / 3600)} h`);
+    return [
+      segment.audiences?.length ? [make("h3", {}, "Audiences, as last synced"), table(
+        ["Destination", "State", "Wanted", "Added", "Removed", "Refused", "Kept out", "Ended", "After publishing", "Why"],
+        segment.audiences.map((one) => [one.destination, one.state, shown(one.wanted), shown(one.added), shown(one.removed),
+          shown(one.refused), kept(one), one.ended_at, hours(one.lag_seconds), one.reason ?? "–"]))] : null,
+      segment.messages?.length ? [make("h3", {}, "Messages, in all"), table(
+        ["Trigger", "By", "State", "Sent", "Refused", "Kept out", "Waiting", "Looked at", "Why"],
+        segment.messages.map((one) => [one.trigger, one.destination, one.state, shown(one.sent), shown(one.refused),
+          kept(one), shown(one.waiting), one.ended_at, one.reason ?? "–"]))] : null,
+    ].flat();
+  }
+
   function definition(segment) {
     const edits = (segment.edits ?? []).map(([place, what]) => [data.dates[place], what]).reverse();
     return [
@@ -256,12 +274,13 @@
 
   const TABS = [
     ["Summary", summary], ["Breakdown", breakdown], ["Compare", compare], ["Growth", growth], ["Customers", customers],
-    ["Definition", definition],
+    ["Sent", sent], ["Definition", definition],
   ];
   const detail = document.getElementById("detail");
 
   function open(segment) {
-    const tabs = TABS.filter(([name]) => name !== "Breakdown" || segment.breakdowns?.length);
+    const some = { Breakdown: segment.breakdowns?.length, Sent: segment.audiences?.length || segment.messages?.length };
+    const tabs = TABS.filter(([name]) => !(name in some) || some[name]);
     const panel = make("div", { role: "tabpanel", id: "panel", tabindex: 0, "aria-labelledby": "tab-Summary" });
     const buttons = tabs.map(([name], place) => make("button", {
       type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", click: () => select(place),
