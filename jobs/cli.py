@@ -6,7 +6,7 @@ import typer
 
 from jobs import (
     backfill, breakdown, compare, customers, definitions, demo, export, generate, growth, history, importing, ingest,
-    notify, overlaps, preview, project, ready, report, run, show, sql, sync, train, triggers, why,
+    maintain, notify, overlaps, preview, project, ready, report, run, show, sql, sync, train, triggers, why,
 )
 from jobs.by_segment import BySegment
 from jobs.runner import command
@@ -24,7 +24,7 @@ COMMANDS = {
     "Look at definitions": (
         definitions.validate, definitions.schema, definitions.plan, preview.preview, ready.ready, importing.import_,
     ),
-    "Run": (run.run, backfill.backfill, notify.notify),
+    "Run": (run.run, backfill.backfill, notify.notify, maintain.maintain),
     "Send out": (export.export, sync.sync, triggers.triggers),
     "Train models": (train.train, train.backtest, train.models),
     "Look at what came out": (

@@ -184,7 +184,7 @@ def with_copied(
 def frame(spark: SparkSession, rows: Sequence[Definition], day: date, run_id: str) -> DataFrame:
     """The rows of `segments`."""
     values = [(day, run_id, *_values(row)) for row in rows]
-    return spark.createDataFrame(values, ddl(OUTPUTS["segments"]))
+    return spark.createDataFrame(values, ddl(OUTPUTS["segments"])).coalesce(1)
 
 
 def read(lake: Lake, run: RunRecord | None) -> dict[str, Definition]:

@@ -384,7 +384,7 @@ class _Load:
 
     def _log(self, result: LoadResult, files: list[str]) -> None:
         row = (self.load_id, self.table, self.now, files, result.rows, result.accepted, result.rejected, result.outcome)
-        frame = self.lake.spark.createDataFrame([row], self.lake.schema("loads"))
+        frame = self.lake.spark.createDataFrame([row], self.lake.schema("loads")).coalesce(1)
         self.lake.append("loads", frame, self.load_id)
 
 

@@ -116,7 +116,7 @@ def frame(spark: SparkSession, metrics: Iterable[SegmentMetrics], stamp: Stamp) 
     columns = OUTPUTS["segment_metrics"]
     head = {"snapshot_date": stamp.snapshot_date, "run_id": stamp.run_id, "base_run_id": stamp.base_run_id}
     rows = [head | row.values() for row in metrics]
-    return spark.createDataFrame([tuple(row[name] for name in columns) for row in rows], ddl(columns))
+    return spark.createDataFrame([tuple(row[name] for name in columns) for row in rows], ddl(columns)).coalesce(1)
 
 
 def read(stored: DataFrame, snapshot_date: date, run_id: str, base_run_id: str | None) -> dict[str, SegmentMetrics]:

@@ -28,7 +28,7 @@ def frame(spark: SparkSession, shared: Mapping[tuple[str, str], int], stamp: Sta
         "other_id": pa.array([other for _, other in pairs], pa.string()),
         "customers": pa.array(shared.values(), pa.int64()),
     })
-    return spark.createDataFrame(table).select(*stamp.columns(), "*")
+    return spark.createDataFrame(table).coalesce(1).select(*stamp.columns(), "*")
 
 
 def of_run(lake: Lake, run: RunRecord) -> DataFrame:

@@ -266,7 +266,7 @@ def append_record(lake: Lake, record: RunRecord) -> None:
     When the commit went through and only its answer was lost, the row is there: that is success, not a reason to add
     it twice.
     """
-    frame = lake.spark.createDataFrame([_row(record)], ddl(OUTPUTS["runs"]))
+    frame = lake.spark.createDataFrame([_row(record)], ddl(OUTPUTS["runs"])).coalesce(1)
     try:
         lake.append("runs", frame, record.run_id)
     except Exception:

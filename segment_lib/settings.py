@@ -204,6 +204,8 @@ class RetentionSection(Section):
     snapshots: Annotated[int, Field(ge=2)] = 35
     #: Whether the last snapshot of each month is kept for ever.
     month_ends: bool = True
+    #: Days for which older versions of tables can be read, and what was deleted from them still lies in their files.
+    versions: Annotated[int, Field(ge=7, le=3650)] = 30
 
 
 class Settings(Section):

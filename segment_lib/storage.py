@@ -409,6 +409,46 @@ class Lake:
         name = "spark.databricks.delta.commitInfo.userMetadata"
         return _SessionValue(self.spark, name, self._metadata(run_id, table))
 
+    # -- health
+
+    def live(self, table: str) -> tuple[int, int]:
+        """The files and bytes of the newest version."""
+        detail = self._guard(table, lambda: DeltaTable.forPath(self.spark, self.path(table)).detail().first())
+        return int(detail["numFiles"]), int(detail["sizeInBytes"])
+
+    def stored(self, table: str) -> tuple[int, int]:
+        """The data files and bytes in a table's folder, of all versions."""
+        system, target = self._hadoop(self.path(table))
+        files = size = 0
+        walk = system.listFiles(target, True)
+        while walk.hasNext():
+            status = walk.next()
+            if "/_delta_log/" not in status.getPath().toString():
+                files, size = files + 1, size + status.getLen()
+        return files, size
+
+    def log_length(self, table: str) -> tuple[int, int]:
+        """The newest version, and how many commits lie after the last checkpoint."""
+        found = [_COMMIT.match(name) for name in self._listed(f"{self.path(table)}/_delta_log")]
+        newest = {kind: max((int(one[1]) for one in found if one and (one[2] == "json") == (kind == "json")), default=-1)
+                  for kind in ("json", "checkpoint")}
+        return newest["json"], newest["json"] - newest["checkpoint"]
+
+    def compact(self, table: str, small: int, together: int, run_id: str) -> None:
+        """Puts files below `small` bytes together into files of about `together` bytes; no row changes."""
+        path = self._writable(table)
+        prefix = "spark.databricks.delta.optimize"
+        with (
+            self._commit_metadata(run_id, table), _SessionValue(self.spark, f"{prefix}.minFileSize", str(small)),
+            _SessionValue(self.spark, f"{prefix}.maxFileSize", str(together)),
+        ):
+            self._guard(table, lambda: DeltaTable.forPath(self.spark, path).optimize().executeCompaction())
+
+    def vacuum(self, table: str, hours: float) -> None:
+        """Removes data files that no version of the last so many hours has."""
+        path = self._writable(table)
+        self._guard(table, lambda: DeltaTable.forPath(self.spark, path).vacuum(hours))
+
     # -- staging
 
     def _staging(self, *parts: str) -> str:

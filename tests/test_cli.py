@@ -29,7 +29,7 @@ NAMES = {
     "init", "ingest", "generate", "validate", "schema", "plan", "run", "backfill", "segments", "members", "runs",
     "doctor", "demo", "preview", "ready", "import", "why", "sql", "train", "backtest", "models",
     "compare", "customers", "notify", "overlaps", "growth", "retention", "moves", "lift", "breakdown",
-    "report", "export", "sync", "triggers", "history",
+    "report", "export", "sync", "triggers", "history", "maintain",
 }
 LAST = date(2026, 3, 31)
 

@@ -50,5 +50,5 @@ def record(lake: Lake, summary: Summary, deliveries: Sequence[Delivery], at: dat
     ]
     log_id = new_run_id(at)
     with Lease(open_objects(lake.home), lake.tenant, log_id):
-        frame = lake.spark.createDataFrame(rows, ddl(OUTPUTS["notifications"]))
+        frame = lake.spark.createDataFrame(rows, ddl(OUTPUTS["notifications"])).coalesce(1)
         lake.append("notifications", frame, log_id)
