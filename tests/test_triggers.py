@@ -28,6 +28,7 @@ from segment_lib.triggers.template import RenderError, names_in, render
 
 DAY = date(2026, 1, 31)
 HOOK = {"type": "webhook", "options": {"url": "https://ads.example/hook"}, "credentials": {"secret": "env:HOOK"}}
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 TEXT = "Hello {{ first_name or 'you' }}"
 
 
