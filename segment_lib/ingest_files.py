@@ -14,8 +14,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from segment_lib.errors import InputError, UsageError
+from segment_lib.hadoop_files import SPARK_ERRORS, error_class
 from segment_lib.paths import literal_path
-from segment_lib.storage import SPARK_ERRORS, Lake, error_class
+from segment_lib.storage import Lake
 
 #: Where a row came from: the file, the part of it that one task read, and the row's place within the part.
 FILE, BLOCK, PLACE = "__file", "__block", "__place"
@@ -64,7 +65,7 @@ def find_files(lake: Lake, given: Iterable[str], fmt: str | None) -> dict[str, l
     if fmt is not None and fmt not in FORMATS:
         raise UsageError(f"{fmt!r} is no format of files; known: {', '.join(FORMATS)}")
     found: dict[str, list[str]] = defaultdict(list)
-    for path in dict.fromkeys(file for name in given for file in lake.files(name)):
+    for path in dict.fromkeys(file for name in given for file in lake.files.below(name)):
         kind = fmt or format_of(path)
         if kind is None:
             raise UsageError(f"{path}: the name does not tell the format; say it: {', '.join(FORMATS)}")
@@ -149,7 +150,7 @@ def _csv(lake: Lake, paths: list[str], options: dict[str, str]) -> list[Batch]:
 
 def _first_record(lake: Lake, path: str, options: Mapping[str, str]) -> tuple[str, ...]:
     """The header of a CSV file, read without a Spark job."""
-    head = lake.head(path, HEADER_BYTES).decode(options["encoding"], errors="replace").removeprefix("\ufeff")
+    head = lake.files.head(path, HEADER_BYTES).decode(options["encoding"], errors="replace").removeprefix("\ufeff")
     separator = options.get("sep") or options.get("delimiter") or ","
     comment = options.get("comment")
     lines = (line for line in io.StringIO(head, newline="") if line.strip())

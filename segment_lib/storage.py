@@ -13,14 +13,13 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from delta import DeltaTable
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from segment_lib import inputs, parts
 from segment_lib.errors import InputError, StorageError, nearest
+from segment_lib.hadoop_files import SPARK_ERRORS, Files, error_class
 from segment_lib.paths import absolute, literal_path, scheme_of
 from segment_lib.rowchecks import value_of
 from segment_lib.settings import TENANT_ID, Settings
@@ -37,18 +36,9 @@ _STATISTICS = {
     "row_parcels": "source,file", "quarantine": "load_id",
     "runs": "snapshot_date,run_id,state,at", "segments": "segment_id", "loads": "load_id,at",
 }
-#: What Spark raises: its own errors, and those of the JVM that it does not translate.
-SPARK_ERRORS = (PySparkException, Py4JJavaError)
+#: Tasks that list a table's folder.
+_LISTING_TASKS = 16
 _T = TypeVar("_T")
-
-
-def error_class(error: BaseException) -> str:
-    """The class of an error of Spark; its message may quote data."""
-    if isinstance(error, PySparkException):
-        return error.getCondition() or type(error).__name__
-    if isinstance(error, Py4JJavaError):
-        return str(error.java_exception.getClass().getName())
-    return type(error).__name__
 
 
 class Lake:
@@ -63,6 +53,7 @@ class Lake:
         if not TENANT_ID.fullmatch(settings.tenant):
             raise StorageError(f"{settings.tenant!r} is not a tenant id ({TENANT_ID.pattern})")
         self.spark = spark
+        self.files = Files(spark)
         self.settings = settings
         self.tenant = settings.tenant
         self.root = absolute(settings.root)
@@ -116,7 +107,7 @@ class Lake:
         if self.is_in_place(table):
             newest = self._guard(table, lambda: DeltaTable.forPath(self.spark, path).history(1).first())
             return int(newest["version"])
-        commits = [_COMMIT.match(name) for name in self._listed(f"{path}/_delta_log")]
+        commits = [_COMMIT.match(name) for name in self.files.names(f"{path}/_delta_log")]
         return max((int(match[1]) for match in commits if match), default=None)
 
     def pin(self) -> dict[str, int]:
@@ -130,48 +121,6 @@ class Lake:
             return action()
         except SPARK_ERRORS as error:
             raise StorageError(f"table {table!r} at {self.path(table)}: {error_class(error)}") from error
-
-    def _hadoop(self, path: str):
-        jvm = self.spark.sparkContext._jvm
-        target = jvm.org.apache.hadoop.fs.Path(path)
-        return target.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()), target
-
-    def _listed(self, path: str) -> list[str]:
-        system, target = self._hadoop(path)
-        return [status.getPath().getName() for status in system.listStatus(target)] if system.exists(target) else []
-
-    def files(self, given: str) -> list[str]:
-        """The files to load at a path: itself, or all in a folder and below, without hidden ones, sorted."""
-        path = absolute(given)
-        system, target = self._hadoop(path)
-        try:
-            status = system.getFileStatus(target)
-        except Py4JJavaError as error:
-            raise InputError(f"{given}: no such file or folder, or not readable") from error
-        if status.isFile():
-            return [path]
-        found, walk = [], system.listFiles(target, True)
-        while walk.hasNext():
-            uri = walk.next().getPath().toString()
-            name = uri[uri.index(path) + len(path):]
-            if not any(part.startswith(("_", ".")) for part in name.split("/")):
-                found.append(path + name)
-        return sorted(found)
-
-    def head(self, path: str, most: int) -> bytes:
-        """The first bytes of a file, unpacked when its name says that it is compressed."""
-        try:
-            system, target = self._hadoop(path)
-            jvm = self.spark.sparkContext._jvm
-            factory = jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(system.getConf())
-            codec, stream = factory.getCodec(target), system.open(target)
-            stream = stream if codec is None else codec.createInputStream(stream)
-            try:
-                return bytes(stream.readNBytes(most))
-            finally:
-                stream.close()
-        except Py4JJavaError as error:
-            raise InputError(f"{path}: the file cannot be read ({error_class(error)})") from error
 
     # -- reading
 
@@ -387,8 +336,7 @@ class Lake:
         """Removes an output with all its versions; for what can be made again."""
         if table not in OUTPUTS:
             raise StorageError(f"{table!r} is no output, and stays")
-        system, target = self._hadoop(self.path(table))
-        system.delete(target, True)
+        self.files.delete(self.path(table))
 
     def merge(self, table: str, df: DataFrame, on: str, run_id: str) -> None:
         """Update the rows of a table that `on` (over `t` and `s`) matches, all columns, and insert the others."""
@@ -418,18 +366,11 @@ class Lake:
 
     def stored(self, table: str) -> tuple[int, int]:
         """The data files and bytes in a table's folder, of all versions."""
-        system, target = self._hadoop(self.path(table))
-        files = size = 0
-        walk = system.listFiles(target, True)
-        while walk.hasNext():
-            status = walk.next()
-            if "/_delta_log/" not in status.getPath().toString():
-                files, size = files + 1, size + status.getLen()
-        return files, size
+        return self.files.total(self.path(table), without="/_delta_log/")
 
     def log_length(self, table: str) -> tuple[int, int]:
         """The newest version, and how many commits lie after the last checkpoint."""
-        found = [_COMMIT.match(name) for name in self._listed(f"{self.path(table)}/_delta_log")]
+        found = [_COMMIT.match(name) for name in self.files.names(f"{self.path(table)}/_delta_log")]
         newest = {kind: max((int(one[1]) for one in found if one and (one[2] == "json") == (kind == "json")), default=-1)
                   for kind in ("json", "checkpoint")}
         return newest["json"], newest["json"] - newest["checkpoint"]
@@ -447,7 +388,13 @@ class Lake:
     def vacuum(self, table: str, hours: float) -> None:
         """Removes data files that no version of the last so many hours has."""
         path = self._writable(table)
-        self._guard(table, lambda: DeltaTable.forPath(self.spark, path).vacuum(hours))
+        # Its two notes in the log would make every table longer by two commits a time; and it would list the folder in
+        # ten thousand tasks, however few files there are.
+        with (
+            _SessionValue(self.spark, "spark.databricks.delta.vacuum.logging.enabled", "false"),
+            _SessionValue(self.spark, "spark.sql.sources.parallelPartitionDiscovery.parallelism", str(_LISTING_TASKS)),
+        ):
+            self._guard(table, lambda: DeltaTable.forPath(self.spark, path).vacuum(hours))
 
     # -- staging
 
@@ -494,11 +441,10 @@ class Lake:
 
     def staged_runs(self) -> list[str]:
         """The run ids that have staged data."""
-        return sorted(self._listed(self._staging()))
+        return sorted(self.files.names(self._staging()))
 
     def drop_staging(self, run_id: str) -> None:
-        system, target = self._hadoop(self._staging(run_id))
-        system.delete(target, True)
+        self.files.delete(self._staging(run_id))
 
 
 class _SessionValue:

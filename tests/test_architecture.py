@@ -79,6 +79,7 @@ TO_DRIVER = {
         "_sizes": "a row a segment and published date", "_shared": "a row a pair of segments",
         "_sample": "some four thousand rows without ids", "_examples": "ten masked rows a segment",
     },
+    "segment_lib/report/sent.py": {"audiences": "a row an audience", "messages": "a row a trigger"},
     "segment_lib/preview/compute.py": {"_sums": "one row"},
     "segment_lib/preview/masked.py": {"examples": "thirty masked rows"},
     "segment_lib/ranks.py": {
@@ -95,6 +96,10 @@ TO_DRIVER = {
     "segment_lib/sync/sync.py": {
         "_records": "a range of 20,000 rows", "_counted": "one row", "_samples": "five masked rows",
     },
+    "segment_lib/triggers/fire.py": {
+        "_sent": "a row a reason", "_samples": "five masked rows", "_ordered": "a range of 20,000 rows",
+    },
+    "segment_lib/triggers/queue.py": {"newest": "one row"},
     "segment_lib/why/compute.py": {
         "_canonical": "one row", "_look": "one customer, and a row for each reason against rows of theirs",
         "_limit": "one row",

@@ -200,6 +200,7 @@ GOOD = {
     "drop": ({"url": "s3://bucket/out"}, []), "webhook": ({"url": "https://example.com/in"}, ["secret"]),
     "sqs": ({"target": "https://sqs.eu-central-1.amazonaws.com/123456789012/changes"}, []),
     "sns": ({"target": "arn:aws:sns:eu-central-1:123456789012:changes"}, []), "eventbridge": ({"target": "default"}, []),
+    "email": ({"host": "smtp.example.com", "from": "shop@example.com"}, []),
 }
 
 
