@@ -47,7 +47,8 @@ def spark(event_log_folder):
         "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
         "spark.master": "local[2]", "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2",
         "spark.default.parallelism": "2", "spark.databricks.delta.snapshotPartitions": "1",
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+        # Every test has tables of its own: logs that Delta would keep in mind for an hour fill the heap with their plans.
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Ddelta.log.cacheSize=60",
         **QUICK, **QUICK_COMMITS,
     }
     session = build_session(Settings(spark=conf), app_name="tests")
