@@ -45,10 +45,10 @@ def spark(event_log_folder):
     conf = {
         "spark.eventLog.enabled": "true", "spark.eventLog.dir": event_log_folder.as_uri(),
         "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
-        "spark.master": "local[2]", "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "2",
+        "spark.master": "local[2]", "spark.driver.memory": "3g", "spark.sql.shuffle.partitions": "2",
         "spark.default.parallelism": "2", "spark.databricks.delta.snapshotPartitions": "1",
         # Every test has tables of its own: logs that Delta would keep in mind for an hour fill the heap with their plans.
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Ddelta.log.cacheSize=60",
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Ddelta.log.cacheSize=30",
         **QUICK, **QUICK_COMMITS,
     }
     session = build_session(Settings(spark=conf), app_name="tests")
