@@ -34,6 +34,12 @@ def export(
         str | None, typer.Option(metavar="CHANNEL", help="Only who has agreed to email, sms or push.")
     ] = None,
     masked: Annotated[bool, typer.Option("--masked", help="Mask personal data also where conf allows it.")] = False,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Identifiers as a platform takes them, such as meta-2025-09.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="XX", help="The country of telephone numbers that do not name theirs.")
+    ] = None,
     rows_per_file: Annotated[int, typer.Option(min=1, help="Rows of one file, about.")] = 500_000,
 ) -> None:
     """Export segments as files with a manifest, which is written last. The same again writes nothing."""
@@ -47,7 +53,7 @@ def export(
     if format not in FORMATS:
         raise UsageError(f"there is no format {format!r}; known: {', '.join(FORMATS)}")
     settings = job.settings()
-    wish = Wish(mode, format, tuple(names(columns)), output, consent, masked, rows_per_file)
+    wish = Wish(mode, format, tuple(names(columns)), output, consent, masked, profile, region, rows_per_file)
     rows: list[dict[str, Any]] = []
     with job.lake(settings) as lake:
         history = read_history(lake)

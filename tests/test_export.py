@@ -28,6 +28,7 @@ from segment_lib.objects import LocalObjects, open_objects
 from segment_lib.recipients import Rules, counted, judged, members
 from segment_lib.runs import read_history
 from segment_lib.settings import Settings
+from segment_lib.sync.profiles import profile, sha256
 
 DAY = date(2026, 1, 31)
 
@@ -261,6 +262,27 @@ def test_two_do_not_export_at_once(nights, tmp_path):
     lake = nights.lake()
     with Lease(open_objects(lake.home), "shop", "other", name="_exports.json"), pytest.raises(LockedError):
         exported(nights, Wish(output=str(tmp_path)))
+
+
+def test_hashed_identifiers_are_those_of_a_sync(nights):
+    """By the profile's own rules, empty where there is nothing, and only where conf allows personal data."""
+    with pytest.raises(UsageError, match="personal data, also hashed"):
+        exported(nights, Wish(profile="meta-2025-09"))
+    clear = Nights(nights.spark, nights.settings.model_copy(update={
+        "customers": nights.settings.customers.model_copy(update={"personal_data": "allowed"})
+    }))
+    done = exported(clear, Wish(columns=("country",), profile="meta-2025-09", region="DE"))
+    rows = {row["customer_id"]: row for row in rows_of(done)}
+    assert rows["c00"]["id_email"] == sha256("c00@example.com") and "email" not in rows["c00"]
+    assert "/personal/exports/" in done.path and rows["c00"]["country"]
+    own = profile("meta-2025-09", "DE")
+    stored = {row["customer_id"]: row.asDict() for row in clear.lake().input("customers").collect()}
+    for name, row in rows.items():
+        found = own.of(stored[name])
+        assert {kind: row[f"id_{kind}"] for kind in own.kinds} == {kind: found.get(kind, (None,))[0] for kind in own.kinds}
+    assert exported(clear, Wish(columns=("country",), profile="meta-2025-09", region="DE")).wrote is False
+    with pytest.raises(UsageError, match="did you mean 'meta-2025-09'"):
+        exported(clear, Wish(profile="meta-2025"))
 
 
 def test_personal_data_lies_below_the_personal_path_alone(nights, tmp_path):

@@ -31,11 +31,13 @@ from segment_lib.objects import open_objects
 from segment_lib.paths import absolute
 from segment_lib.recipients import Rules
 from segment_lib.runs import details
+from segment_lib.sync import ledger, profiles
 
 if TYPE_CHECKING:
     from segment_lib.runs import History, RunRecord
     from segment_lib.settings import Settings
     from segment_lib.storage import Lake
+    from segment_lib.sync.profiles import HashProfile
 
 TABLE = "export_rows"
 #: The columns of an export when none are chosen.
@@ -45,7 +47,11 @@ ACTION = "action"
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be exported and how; `output` is a folder or s3:// prefix, by default one of the tenant's own."""
+    """What is to be exported and how; `output` is a folder or s3:// prefix, by default one of the tenant's own.
+
+    With `profile`, a hash profile, the rows have the identifiers that a platform takes; `region` is the country of
+    telephone numbers that do not name theirs.
+    """
 
     mode: Mode = "full"
     format: str = "parquet"
@@ -53,6 +59,8 @@ class Wish:
     output: str | None = None
     consent: str | None = None
     masked: bool = False
+    profile: str | None = None
+    region: str | None = None
     rows_per_file: int = parts.ROWS
 
 
@@ -81,11 +89,12 @@ def export(
     if wish.rows_per_file < 1:
         raise UsageError("a file has at least one row")
     secret = choices.personal(settings, names)
-    clear = bool(secret) and settings.customers.personal_data == "allowed" and not wish.masked
+    made = _profile(settings, wish)
+    clear = made is not None or bool(secret) and settings.customers.personal_data == "allowed" and not wish.masked
     output, personal = _output(lake, wish.output, clear)
     row = recipients.definition(lake, run, segment_id)
     rules = Rules(recipients.holdout(row), wish.consent, settings.suppression)
-    source = _source(lake, run, output, segment_id, names, rules, masked=() if clear else secret)
+    source = _source(lake, run, output, segment_id, names, rules, made, masked=() if clear else secret)
     home = f"{output}/{lake.tenant}/{segment_id}"
     shelf = Shelf(open_objects(home))
     parts.Files(home, wish.format)
@@ -102,9 +111,11 @@ def export(
         members = recipients.members(lake, history, run, segment_id)
         members = recipients.judged(lake, members, rules)
         counts = dict(recipients.counted(members))
-        rows = choices.frame(
-            lake, run, members.where("kept_out IS NULL").select("customer_id", "since"), names, mask=not clear
-        )
+        going = members.where("kept_out IS NULL").select("customer_id", "since")
+        if made is None:
+            rows = choices.frame(lake, run, going, names, mask=not clear)
+        else:
+            rows = _identified(lake, run, going, names, made)
         with ExitStack() as disks:
             kept = _kept(disks, _hashed(rows))
             counts["rows"] = kept.count()
@@ -127,7 +138,8 @@ def export(
             )
         manifest = Manifest(
             tenant=lake.tenant, segment_id=segment_id, as_of=run.snapshot_date, run_id=run_id,
-            definition_hash=details(lake, run).definition_hashes.get(segment_id), snapshot_run_id=run.run_id, mode=mode, base_run_id=base.run_id if base else None, counts=counts,
+            definition_hash=details(lake, run).definition_hashes.get(segment_id), snapshot_run_id=run.run_id,
+            mode=mode, base_run_id=base.run_id if base else None, counts=counts,
             format=wish.format, files=files, source=source, created_at=now,
             columns=_described(travels, settings, names, () if clear else secret),
         )
@@ -145,6 +157,33 @@ def _columns(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     return chosen if choices.ID in chosen else (choices.ID, *chosen)
 
 
+def _profile(settings: Settings, wish: Wish) -> HashProfile | None:
+    """The hash profile of the wish; hashes of addresses are personal data, and allowed where those are."""
+    if wish.profile is None:
+        return None
+    if wish.masked or settings.customers.personal_data != "allowed":
+        raise UsageError(
+            "the identifiers of a hash profile are personal data, also hashed: they need customers.personal_data: "
+            "allowed in conf, and are not masked"
+        )
+    return profiles.profile(wish.profile, wish.region)
+
+
+def _identified(lake: Lake, run: RunRecord, members: DataFrame, names: Sequence[str], made: HashProfile) -> DataFrame:
+    """The rows with a column id_KIND for each kind of identifier of the profile: the first that the customer has."""
+    there = choices.known(lake.settings)
+    read = [name for name in made.columns if name in there and name not in names]
+    own = [there[name] for name in names]
+    taken = sorted({f"id_{kind}" for kind in made.kinds} & set(own))
+    if taken:
+        raise UsageError(f"a column of an export with a hash profile cannot be called {taken[0]!r}")
+    rows = choices.frame(lake, run, members, (*names, *read), mask=False)
+    keep = [name for name in own if name != choices.ID]
+    found = ledger.with_identifiers(rows.withColumn("kept_out", F.lit(None).cast("string")), made, keep)
+    ids = (F.get(F.col("identifiers")[kind], F.lit(0)).alias(f"id_{kind}") for kind in made.kinds)
+    return found.select(*(F.col(f"`{name}`") for name in own), *ids)
+
+
 def _output(lake: Lake, given: str | None, clear: bool) -> tuple[str, str | None]:
     """Where exports go, and the personal path when unmasked personal data is among the columns."""
     personal = place.personal_root(lake.home, lake.tenant, lake.settings.customers.personal_path) if clear else None
@@ -159,7 +198,7 @@ def _output(lake: Lake, given: str | None, clear: bool) -> tuple[str, str | None
 
 def _source(
     lake: Lake, run: RunRecord, output: str, segment_id: str, names: Sequence[str], rules: Rules,
-    masked: Sequence[str],
+    made: HashProfile | None, masked: Sequence[str],
 ) -> dict[str, Any]:
     """Everything that the rows follow from, as plain data: the run, the newest inputs that are read, the choices."""
     read = ["erasures", *(["aliases", "customers"] if rules.consent else []), *(["lists"] if rules.suppression else [])]
@@ -169,6 +208,7 @@ def _source(
         "spec": {
             "output": output, "segment_id": segment_id, "columns": list(names), "masked": list(masked),
             "consent": rules.consent, "suppression": list(rules.suppression),
+            **({"profile": made.name, "region": made.region} if made else {}),
         },
     }
 
