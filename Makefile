@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 DEMO ?= build/demo
+QUICK := floor,seglake,polars,duckdb_case
 
-.PHONY: help setup java browser demo test lint soak bench bench-models wheel zip lock clean
+.PHONY: help setup java browser demo test lint soak bench bench-quick bench-models wheel zip lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what this file can do
@@ -49,7 +50,10 @@ soak: setup  ## the long random comparisons and repeated kills that `make test` 
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
 bench: setup  ## the measured work of benchmarks/, peers side by side; resumes where it stopped
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --document docs/benchmarks.md
+
+bench-quick: setup  ## the same on a small shop, with the ways that are quick
+	$(BIN)/python -m benchmarks --events 500000 --customers 25000 --definitions 100,1000 --ways $(QUICK)
 
 bench-models: setup  ## the models beside lifetimes and the rules a shop would use
 	$(BIN)/python -m benchmarks.models

@@ -132,6 +132,7 @@ def bench(
     memory: Annotated[str, typer.Option(help="Heap of the JVM.")] = "8g",
     timeout: Annotated[float, typer.Option(min=1, help="Minutes for one measurement.")] = 60,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    document: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as a document, too.")] = None,
 ) -> None:
     """Measure the evaluation beside its peers, on the same files, with equal answers. Resumes where it stopped."""
     numbers, chosen = _numbers(counts), _ways(ways)
@@ -149,13 +150,14 @@ def bench(
     # What was measured before counts as well, so that one way alone is still compared.
     compared = [row for row in run.results.rows.values() if row.answer]
     faulty = wrong(compared) & {row.key for row in rows.values()}
-    _print(run, rows, numbers, faulty, as_markdown)
+    _print(run, rows, numbers, faulty, as_markdown, document)
     if faulty or any(row.error for row in rows.values()):
         raise typer.Exit(1)
 
 
 def _print(
-    run: Bench, rows: dict[tuple[str, int], Row], numbers: list[int], faulty: set, as_markdown: bool
+    run: Bench, rows: dict[tuple[str, int], Row], numbers: list[int], faulty: set, as_markdown: bool,
+    document: Path | None,
 ) -> None:
     table = report.cells(rows, numbers, faulty)
     versions = next(iter(rows.values())).versions
@@ -171,13 +173,27 @@ def _print(
         f"WRONG: {len(faulty)} of {answers} answers differ." if faulty
         else f"{answers} answers: none differs from another for the same definitions, earlier measurements included."
     )
+    text = "\n\n".join([report.markdown(table, numbers), "\n".join(f"- {line}" for line in lines)])
+    if document is not None:
+        document.write_text(f"{_head(run, rows, numbers)}\n\n{text}\n", encoding="utf-8")
     if as_markdown:
-        print("\n\n".join([report.markdown(table, numbers), "\n".join(f"- {line}" for line in lines)]))
+        print(text)
     else:
         output = Console(highlight=False)
         output.print(report.rich_table(table, numbers))
         for line in lines:
             output.print(line, markup=False)
+
+
+def _head(run: Bench, rows: dict[tuple[str, int], Row], numbers: list[int]) -> str:
+    """What stands above the table in a document: how and when it was measured."""
+    days = sorted(row.at[:10] for row in rows.values())
+    measured = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    how = (
+        f"python -m benchmarks --events {run.shop.events} --customers {run.shop.customers} --definitions "
+        f"{','.join(map(str, numbers))} --ways {','.join(dict.fromkeys(way for way, _ in rows))}"
+    )
+    return f"# Benchmarks\n\nWritten by `{how}`, measured {measured}; [what is measured](../benchmarks/README.md)."
 
 
 def main() -> None:

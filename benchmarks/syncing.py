@@ -147,7 +147,7 @@ def published(project: Path, count: int) -> None:
     """A project whose one segment has `count` members, published."""
     (project / "conf" / "segments").mkdir(parents=True)
     (project / "conf" / "segments" / "everybody.yaml").write_text(
-        'version: 1\nid: everybody\nname: Everybody\nwhere: {customer: email, known: true}\n'
+        'name: Everybody\nwhere: {customer: email, known: true}\n'
     )
     write_conf(project)
     program = f"""
@@ -156,7 +156,7 @@ from segment_lib.conf import load_settings
 from segment_lib.session import build_session
 from segment_lib.storage import Lake
 settings = load_settings({str(project / "conf")!r})
-lake = Lake(build_session(settings), settings)
+lake = Lake(build_session(settings, app_name="benchmarks"), settings)
 ids = lake.spark.range({count})
 rows = ids.select(
     F.concat(F.lit("c"), "id").alias("customer_id"), F.concat(F.lit("customer."), "id", F.lit("@example.com")).alias("email"),
@@ -177,7 +177,7 @@ def write_conf(project: Path, **urls: str) -> None:
         }
         for name, url in urls.items()
     }
-    spark = {"spark.driver.memory": "2g", "spark.master": "local[2]"}
+    spark = {"spark.driver.memory": "2g", "spark.master": "local[2]", "spark.sql.shuffle.partitions": "8"}
     (project / "conf" / "base.yaml").write_text(json.dumps({"root": "lake", "spark": spark, "destinations": destinations}))
 
 
@@ -194,7 +194,7 @@ def whole(platform: str, count: int, project: Path) -> dict[str, object]:
     """`seglake sync` of the published segment to one platform, then again with nothing to do; the memory by tenths."""
     with faked(platform) as (url, ended):
         write_conf(project, **{platform: url})
-        line = [sys.executable, "-m", "jobs.cli", "sync", "--conf", str(project / "conf"), "--json"]
+        line = [sys.executable, "-m", "jobs.cli", "sync", "--destination", platform, "--conf", str(project / "conf"), "--json"]
         began, memory = time.monotonic(), []
         process = subprocess.Popen(
             line, cwd=ROOT, env=os.environ | SECRETS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -205,7 +205,7 @@ def whole(platform: str, count: int, project: Path) -> dict[str, object]:
         seconds = time.monotonic() - began
         (row,) = json.loads(process.stdout.read())["audiences"]
         again = time.monotonic()
-        (second,) = seglake(project, "sync")["audiences"]
+        (second,) = seglake(project, "sync", "--destination", platform)["audiences"]
         again = time.monotonic() - again
         received, requests, too_fast, wrong = ended()
     tenths = [memory[len(memory) * number // 10:len(memory) * (number + 1) // 10] for number in range(10)]
