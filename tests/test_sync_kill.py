@@ -23,13 +23,16 @@ CONF = """
 destinations:
   ads:
     type: webhook
-    options: {{url: "http://127.0.0.1:{port}/hook", records: 7, per_second: null}}
+    options: {{url: "http://127.0.0.1:{port}/hook", records: 50, per_second: null}}
     credentials: {{secret: "env:HOOK"}}
     consent: none
-    profile: klaviyo-2026-07
+    profile: {profile}
     segments: [{segment}]
     fuse: {{change: null, unreachable: null}}
 """
+
+#: The second makes addresses and numbers, the first the customer's id as well.
+PROFILES = ("klaviyo-2026-07-id", "klaviyo-2026-07")
 
 
 class Receiver:
@@ -107,15 +110,22 @@ def test_killed_again_and_again(tmp_path, receiver, monkeypatch):
     project = tmp_path / "shop"
     subprocess.run(command(project, "init", str(project))[:-2], env=environment(), check=True)
     seglake(project, "generate", "--customers", "600", "--events", "3000", "--as-of", DAY)
+    segment = "with_address"
+    definition = "name: With an address\nwhere: {customer: email, known: true}\n"
+    (project / "conf" / "segments" / f"{segment}.yaml").write_text(definition)
     run = seglake(project, "run", "--as-of", DAY)
-    sizes = {row["segment"]: row["customers"] for row in run["segments"] if not row["segment"].startswith("_")}
-    segment = max(sizes, key=lambda name: sizes[name])
-    with (project / "conf" / "base.yaml").open("a") as conf:
-        conf.write(CONF.format(port=receiver.server.server_port, segment=segment))
+    base = (project / "conf" / "base.yaml").read_text()
+
+    def wanted_by(profile: str) -> None:
+        conf = CONF.format(port=receiver.server.server_port, segment=segment, profile=profile)
+        (project / "conf" / "base.yaml").write_text(base + conf)
+
     logs = []
     killed = 0
-    for _ in range(KILLS):
-        receiver.left, receiver.moment = dice.randint(1, 4), dice.choice(["before", "after", "answered"])
+    for turn in range(KILLS):
+        # Other identifiers are wanted each time, so there is always something to remove and to add.
+        wanted_by(PROFILES[turn % 2])
+        receiver.left, receiver.moment = dice.randint(1, 6), dice.choice(["before", "after", "answered"])
         receiver.sender = subprocess.Popen(
             command(project, "sync"), env=environment(), cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
@@ -123,6 +133,7 @@ def test_killed_again_and_again(tmp_path, receiver, monkeypatch):
         logs.append(receiver.sender.communicate()[0])
         killed += receiver.sender.returncode == -signal.SIGKILL
     receiver.left = 0
+    wanted_by(PROFILES[1])
     said = seglake(project, "sync")
     logs.append(json.dumps(said))
     expected = wanted(project, segment, run["run_id"])
