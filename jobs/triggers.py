@@ -50,8 +50,7 @@ def triggers(
     told: list[Any] = [views.table([{name: row[name] for name in _SHOWN} for row in rows], title)]
     if samples:
         lines = [
-            {"trigger": one["trigger"], "to": identifiers_line(one["identifiers"]),
-             **{part: text for part, text in one["message"].items()}}
+            {"trigger": one["trigger"], "to": identifiers_line(one["identifiers"]), **one["message"]}
             for one in samples
         ]
         told.append(views.table(lines, "for example"))

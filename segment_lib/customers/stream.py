@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from segment_lib import on_disk
 
 #: Rows of one range: what the driver holds twice. A row of ten columns is about 1 kB there.
 ROWS = 50_000
@@ -35,13 +36,11 @@ class Stream:
 @contextmanager
 def streamed(frame: DataFrame, order: str) -> Iterator[Stream]:
     """The rows of a frame by its column `order`, which they are without; instants are in UTC."""
-    kept = frame.persist(StorageLevel.DISK_ONLY)
-    try:
+    with ExitStack() as disks:
+        kept = on_disk.kept(disks, frame)
         count = kept.count()
         columns = tuple((field.name, field.dataType.simpleString()) for field in frame.schema if field.name != order)
         yield Stream(count, columns, _rows(kept, order, columns, count))
-    finally:
-        kept.unpersist()
 
 
 def _rows(

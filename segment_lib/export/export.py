@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import recipients
+from segment_lib import on_disk, recipients
 from segment_lib.customers import columns as choices
 from segment_lib.customers import place
 from segment_lib.errors import UsageError
@@ -117,7 +116,7 @@ def export(
         else:
             rows = _identified(lake, run, going, names, made)
         with ExitStack() as disks:
-            kept = _kept(disks, _hashed(rows))
+            kept = on_disk.kept(disks, _hashed(rows))
             counts["rows"] = kept.count()
             hashes = kept.select(
                 F.lit(run_id).alias("export_id"), F.lit(output).alias("output"), F.lit(segment_id).alias("segment_id"),
@@ -127,7 +126,7 @@ def export(
             travels = kept.select(F.lit("add").alias(ACTION), "*").drop("digest")
             if base is not None:
                 had = lake.read(TABLE).where(F.col("export_id") == base.run_id)
-                differs = _kept(disks, _differing(kept, had))
+                differs = on_disk.kept(disks, _differing(kept, had))
                 travels, changed = _travelling(differs), _counted(differs)
                 counts |= changed
             else:
@@ -218,13 +217,6 @@ def _continues(lake: Lake, last: Manifest, source: Mapping[str, Any]) -> bool:
     if fingerprint(last.source.get("spec")) != fingerprint(source["spec"]):
         return False
     return lake.read(TABLE).where(F.col("export_id") == last.run_id).count() == last.counts["rows"]
-
-
-def _kept(disks: ExitStack, frame: DataFrame) -> DataFrame:
-    """A frame that is computed once and kept on the executors' disks until the stack is left."""
-    kept = frame.persist(StorageLevel.DISK_ONLY)
-    disks.callback(kept.unpersist)
-    return kept
 
 
 def _hashed(rows: DataFrame) -> DataFrame:

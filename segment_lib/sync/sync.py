@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -27,6 +26,7 @@ from segment_lib import definitions_log, logs, recipients
 from segment_lib.errors import UsageError
 from segment_lib.lease import Lease
 from segment_lib.objects import open_objects
+from segment_lib.on_disk import kept
 from segment_lib.sync import ledger, log, targets
 from segment_lib.sync.contract import Audience, Batch, DeliveryError, Destination, Record
 from segment_lib.sync.log import DONE, FAILED, HELD, Synced, SyncLog
@@ -308,13 +308,6 @@ def _count(tally: _Tally, batch: Batch, delivery: Any, size: int) -> None:
 
 def _sums(tally: _Tally) -> dict[str, int]:
     return {name: getattr(tally, name) for name in ("added", "removed", "refused", "batches", "bytes", "last_batch")}
-
-
-def kept(disks: ExitStack, frame: DataFrame) -> DataFrame:
-    """A frame that is computed once and kept on the executors' disks until the stack is left."""
-    kept = frame.persist(StorageLevel.DISK_ONLY)
-    disks.callback(kept.unpersist)
-    return kept
 
 
 def _counted(compared: DataFrame) -> dict[str, int]:

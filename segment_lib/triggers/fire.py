@@ -28,10 +28,11 @@ from segment_lib.definitions_log import DefinitionState
 from segment_lib.errors import UsageError, nearest
 from segment_lib.lease import Lease
 from segment_lib.objects import open_objects
+from segment_lib.on_disk import kept
 from segment_lib.personal import personal_fields
 from segment_lib.sync import ledger
 from segment_lib.sync.contract import Audience, Batch, DeliveryError, Destination
-from segment_lib.sync.sync import ROWS, SAMPLES, Opener, batched, kept
+from segment_lib.sync.sync import ROWS, SAMPLES, Opener, batched
 from segment_lib.triggers import log, occasions, queue
 from segment_lib.triggers.letters import Letter, letter_id, values_of
 from segment_lib.triggers.log import DONE, FAILED, HELD, Fired
@@ -253,7 +254,7 @@ class Firing:
         ready = judged.where(F.col("end").isNull())
         if self.dry_run:
             tally.stopped = self._quiet(trigger)
-            return replace(row, sent=0, due=row.due), self._samples(trigger, segment, ready)
+            return row, self._samples(trigger, segment, ready)
         if ending:
             ended = judged.where(F.col("end").isNotNull()).select(
                 "customer_id", "occasion.snapshot_date", "occasion.due_at", F.col("end").alias("state"),
