@@ -87,10 +87,12 @@ def scan(
     spec = _kernel(plan, engine)
     if spec is None:
         found = people(plan, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who)
-    else:
-        found = by_kernel(spec, lake, pins, base_as_of=base_as_of, base_at=base_at, who=who, keeping=keeping)
-    counted = _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
-    return counted if spec is None else replace(counted, decided=spec.decided)
+        return _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
+    from segment_lib.kernel.people import arrived
+
+    rows = arrived(spec, lake, pins, base_as_of, base_at, who, keeping)
+    found = _of_kernel(spec, rows.staged(lake, run_id)) if keep is None else keep(_of_kernel(spec, rows.evaluated))
+    return replace(_counted(found, plan), decided=spec.decided)
 
 
 def _kernel(plan: EvaluationPlan, engine: Engine) -> KernelSpec | None:
@@ -124,21 +126,9 @@ def people(
     return _finished(joined, plan, plan.features, plan.customer_fields)
 
 
-def by_kernel(
-    spec: KernelSpec,
-    lake: Lake,
-    pins: Mapping[str, int],
-    *,
-    base_as_of: datetime | None = None,
-    base_at: datetime | None = None,
-    who: Callable[[Column], Column] | None = None,
-    keeping: Keeping | None = None,
-) -> DataFrame:
-    """What `people` gives, by the kernel, with the features and fields alone that its decisions leave to be staged."""
-    from segment_lib.kernel.people import joined
-
-    frame = joined(spec, lake, pins, base_as_of, base_at, who, keeping)
-    return _finished(frame, spec.plan, spec.emitted, spec.staged, [F.col(DECIDED)])
+def _of_kernel(spec: KernelSpec, rows: DataFrame) -> DataFrame:
+    """What `people` gives, with the features and fields alone that the kernel's decisions leave to be staged."""
+    return _finished(rows, spec.plan, spec.emitted, spec.staged, [F.col(DECIDED)])
 
 
 def source_rows(

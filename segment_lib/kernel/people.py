@@ -17,6 +17,7 @@ from functools import partial, reduce
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from segment_lib import core, scan
 from segment_lib.columns import Names, test_column
@@ -41,7 +42,29 @@ PASSED = {
 }
 
 
-def joined(
+@dataclass(frozen=True)
+class Arrived:
+    """The parcels of all sources in their partitions, and what comes out of them: one row for everyone, and ``_decided``."""
+
+    parcels: DataFrame
+    work: Work
+    schema: StructType
+
+    @property
+    def evaluated(self) -> DataFrame:
+        """What `scan._finished` takes, as a frame that nothing has run."""
+        return self.parcels.mapInArrow(self._evaluated, self.schema)
+
+    def staged(self, lake: Lake, run_id: str) -> DataFrame:
+        """The same, written once and read back."""
+        return lake.stage_batches("customers", run_id, self.parcels, self._evaluated, self.schema)
+
+    @property
+    def _evaluated(self) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+        return partial(evaluated, work=self.work)
+
+
+def arrived(
     spec: KernelSpec,
     lake: Lake,
     pins: Mapping[str, int],
@@ -49,8 +72,8 @@ def joined(
     base_at: datetime | None,
     who: Callable[[Column], Column] | None,
     keeping: Keeping | None = None,
-) -> DataFrame:
-    """One row for everyone: what `scan._finished` takes, and ``_decided``. With `keeping`, parcels stay for later nights."""
+) -> Arrived:
+    """The rows of all sources, brought together. With `keeping`, parcels stay for later nights."""
     sources = [_source(spec.sources[source], spec, lake, pins, base_at, who) for source in SOURCES]
     customers = _customers(spec, lake, pins, base_as_of, who)
     partitions = max(1, -(-sum(source.size for source in (*sources, customers)) // PARTITION_BYTES))
@@ -75,8 +98,8 @@ def joined(
         else source.packed(partitions)
         for source in (*sources, customers)
     ]
-    arrived = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
-    return arrived.mapInArrow(partial(evaluated, work=work), ddl)
+    brought = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
+    return Arrived(brought, work, StructType.fromDDL(ddl))
 
 
 @dataclass(frozen=True)
