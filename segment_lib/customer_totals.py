@@ -4,7 +4,7 @@ A total is staged as ``_t_NAME``, a whole number (see `totals`). Orders and visi
 that the scan runs anyway, one per source; everything else is an expression over the staged row.
 
 Cost: about fifty 64-bit sums beside the features of definitions; the visits of the last 30 days are collected, one
-(session, instant) for each of their events. A total of more than 922 trillion units of the currency does not fit and
+(session, instant) for each of their events, and only their lengths leave the task. A total of more than 922 trillion units of the currency does not fit and
 counts as nothing.
 """
 
@@ -111,7 +111,7 @@ def event_sums(names: Collection[str], clock: Clock) -> list[Column]:
     return [
         F.max(F.when(F.col("_seen"), F.col("_time"))).alias("_last_event"),
         F.max(F.when(visit, F.col("_time"))).alias("_last_visit"),
-        F.collect_list(F.when(recent, row)).alias("_visit_rows"),
+        visit_minutes(F.collect_list(F.when(recent, row))).alias("_visit_minutes"),
     ]
 
 
@@ -120,16 +120,20 @@ def visit_minutes(rows: Column) -> Column:
 
     Sorted by both, a visit begins where the row before is of another session, and ends where the next one is.
     """
+    # As the one element of an array, so that the rows are sorted once and not anew for each of them.
+    return F.transform(F.array(F.sort_array(rows)), _minutes)[0]
+
+
+def _minutes(ordered: Column) -> Column:
     def edges(step: int) -> Column:
         """The instants of rows whose neighbour, `step` places on, is of another session or not there."""
-        def with_neighbour(row: Column, i: Column) -> Column:
-            return F.struct(row.alias("row"), F.get(ordered, i + step)["session"].alias("beside"))
 
-        pairs = F.transform(ordered, with_neighbour)
-        at_edge = F.filter(pairs, lambda pair: ~pair["row"]["session"].eqNullSafe(pair["beside"]))
-        return F.transform(at_edge, lambda pair: pair["row"]["at"])
+        def at_edge(row: Column, i: Column) -> Column:
+            beside = F.get(ordered, i + step)["session"]
+            return F.when(~row["session"].eqNullSafe(beside), row["at"])
 
-    ordered = F.array_sort(rows)
+        return F.array_compact(F.transform(ordered, at_edge))
+
     return F.zip_with(edges(-1), edges(1), lambda first, last: F.floor((last - first) / 60).cast("int"))
 
 
@@ -144,9 +148,8 @@ def finished(names: Collection[str]) -> list[Column]:
         for total in ORDER_TOTALS if total.name in names
     ]
     if wants_all(names):
-        nothing = F.array().cast("array<struct<session:bigint,at:bigint>>")
         columns += [F.col(name) for name in _BESIDE]
-        columns.append(visit_minutes(F.coalesce("_visit_rows", nothing)).alias("_visit_minutes"))
+        columns.append(F.coalesce("_visit_minutes", F.array().cast("array<int>")).alias("_visit_minutes"))
     return columns
 
 

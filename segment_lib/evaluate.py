@@ -173,12 +173,12 @@ def _segments(plan: EvaluationPlan) -> Column:
         ),
     ).cast(MEMBERSHIP)
     if not plan.held:
-        return F.array_sort(tonight)
+        return F.sort_array(tonight)
     held = F.array(*(F.lit(segment) for segment in sorted(plan.held)))
     carried = F.filter(
         F.map_entries("_carried"), lambda entry: F.array_contains(held, entry["key"])
     ).cast(MEMBERSHIP)
-    return F.array_sort(F.concat(tonight, carried))
+    return F.sort_array(F.concat(tonight, carried))
 
 
 __all__ = ["Scan", "decide", "scan", "stage_decided"]

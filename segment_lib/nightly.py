@@ -23,6 +23,7 @@ from segment_lib.errors import (
 )
 from segment_lib.lease import Lease
 from segment_lib.figures import EVERYONE, LOST
+from segment_lib.kernel import answers
 from segment_lib.kernel.kept import TABLE as ROW_PARCELS
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night
@@ -198,6 +199,7 @@ def _run_dates(
     with Lease(open_objects(lake.home), lake.tenant, new_run_id(now)) as lease, logs.context(tenant=lake.tenant):
         if options.full or settings.incremental == "never" or settings.engine == "columns":
             lake.drop(ROW_PARCELS)
+            answers.drop(lake)
         history = read_history(lake)
         ahead = set(dates)
         # A date that changes makes all later ones stale, and is then behind: so this ends.

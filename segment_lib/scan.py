@@ -91,8 +91,11 @@ def scan(
     from segment_lib.kernel.people import arrived
 
     rows = arrived(spec, lake, pins, base_as_of, base_at, who, keeping)
-    found = _of_kernel(spec, rows.staged(lake, run_id)) if keep is None else keep(_of_kernel(spec, rows.evaluated))
-    return replace(_counted(found, plan), decided=spec.decided)
+    staged = rows.staged(lake, run_id) if keep is None else rows.evaluated
+    if rows.answered is not None:
+        rows.answered.finish(staged)
+    found = _of_kernel(spec, staged)
+    return replace(_counted(found if keep is None else keep(found), plan), decided=spec.decided)
 
 
 def _kernel(plan: EvaluationPlan, engine: Engine) -> KernelSpec | None:

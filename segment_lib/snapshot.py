@@ -214,7 +214,7 @@ def under_canonical_ids(members: DataFrame, aliases: DataFrame | None) -> DataFr
     ids_of = aliases.select("customer_id", F.col("canonical_id").alias("owner"))
     owners = ids_of.unionByName(ids_of.select(F.col("owner").alias("customer_id"), "owner").distinct())
     touched = members.join(owners, "customer_id")
-    together = F.array_sort(F.flatten(F.collect_list("segments")))
+    together = F.sort_array(F.flatten(F.collect_list("segments")))
     # Sorted by id, then by since: the first of each id is the earliest.
     merged = touched.groupBy(F.col("owner").alias("customer_id")).agg(together.alias("all")).select(
         "customer_id",

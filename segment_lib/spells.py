@@ -44,7 +44,7 @@ def spells(
         F.sum(F.when(entered, 1).otherwise(-1)).alias("net"), F.max(F.when(entered, F.col("cause"))).alias("cause")
     )
     so_far = Window.partitionBy("customer_id").orderBy("on").rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    states = F.array_sort(F.collect_list(F.struct("on", "inside"))).alias("states")
+    states = F.sort_array(F.collect_list(F.struct("on", "inside"))).alias("states")
     return (
         days.select("customer_id", "on", "cause", (F.sum("net").over(so_far) > 0).alias("inside"))
         .groupBy("customer_id").agg(F.min_by("cause", "on").alias("cause"), states)

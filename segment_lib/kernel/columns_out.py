@@ -35,7 +35,7 @@ def columns_out(
     columns |= {customer_totals.staged(total.name): "bigint" for total in ORDER_TOTALS if total.name in plan.totals}
     if customer_totals.wants_all(plan.totals):
         columns |= {name: "timestamp" for name in ("_bought_first", "_bought_last", "_last_event", "_last_visit")}
-        columns["_visit_rows"] = "array<struct<session:bigint,at:bigint>>"
+        columns["_visit_minutes"] = "array<int>"
     if plan.day_orders:
         columns[DAY_ORDERS] = "array<string>"
     columns |= {feature.name: feature_type(feature) for feature in spec.emitted}

@@ -130,8 +130,13 @@ class Kept:
         every, day = min(CHECKED, len(ordered)), self.keeping.snapshot_date.toordinal()
         return [of for place, of in enumerate(ordered) if (place + day) % every == 0]
 
-    def parcels(self, listed: DataFiles, reading: Reading, merged: Merged) -> DataFrame:
-        """The parcels of the rows of all files of a source, those of new files made and kept first."""
+    def parcels(
+        self, listed: DataFiles, reading: Reading, merged: Merged, seen: Collection[str] = frozenset()
+    ) -> DataFrame:
+        """The parcels of the rows of all files of a source, those of new files made and kept first.
+
+        Rows of files that are not among `seen` are fresh.
+        """
         source, wanted = reading.source.source, Content.of(reading)
         held = self.contents.get(source, {})
         known = {text: content for of in held.values() for text in of if (content := Content.from_text(text, source))}
@@ -155,16 +160,17 @@ class Kept:
         self._drop(source, held, chosen)
         told = {"source": source, "files": len(listed.files), "decoded": len(missing)}
         _log.info("rows kept from earlier nights", extra={"context": told})
-        taken = self._taken(source, chosen).select("partition", "source", "parcel")
+        taken = self._taken(source, chosen, seen).select("partition", "source", "fresh", "parcel")
         if not len(merged.aliases):
             return taken
         return taken.mapInArrow(partial(_routed, merged=merged, partitions=self.partitions), PARCELS)
 
-    def _taken(self, source: str, chosen: Mapping[str, str]) -> DataFrame:
-        """The rows of the table that hold some files in some content each."""
-        pairs = self.lake.spark.createDataFrame(list(chosen.items()), "file string, content string")
+    def _taken(self, source: str, chosen: Mapping[str, str], seen: Collection[str] = frozenset()) -> DataFrame:
+        """The rows of the table that hold some files in some content each, and whether the file is fresh."""
+        told = [(file, content, file not in seen) for file, content in chosen.items()]
+        files = self.lake.spark.createDataFrame(told, "file string, content string, fresh boolean")
         rows = self.lake.read(TABLE).where((F.col("source") == source) & (F.col("partitions") == self.partitions))
-        return rows.join(F.broadcast(pairs), ["file", "content"], "left_semi")
+        return rows.join(F.broadcast(files), ["file", "content"])
 
     def _drop(self, source: str, held: Mapping[str, Collection[str]], chosen: Mapping[str, str]) -> None:
         """Deletes the parcels of files that neither this night reads nor the input has any more."""
@@ -194,7 +200,7 @@ class Kept:
             groups = self.lake.spark.createDataFrame(own, _COMPARED)
             before = self._taken(source, {file: content.text for file, _ in own}).where(named)
             before = before.join(F.broadcast(groups), ["file", "row_group"], "left_semi")
-            wrong += again.unionByName(before).repartition(1).mapInArrow(_differing, _COMPARED).collect()
+            wrong += again.unionByName(before.drop("fresh")).repartition(1).mapInArrow(_differing, _COMPARED).collect()
         if wrong:
             file, group = wrong[0]
             raise StorageError(
@@ -251,7 +257,8 @@ def _routed(batches: Iterable[pa.RecordBatch], merged: Merged, partitions: int) 
             if moved is rows:
                 yield batch.slice(place, 1)
             else:
-                yield from parcels([moved], batch.column("source")[place].as_py(), partitions)
+                source, fresh = (batch.column(name)[place].as_py() for name in ("source", "fresh"))
+                yield from parcels([moved], source, partitions, fresh)
 
 
 def _differing(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-PARCELS = "partition int, source string, parcel binary"
+#: `fresh` are rows that no earlier night has seen.
+PARCELS = "partition int, source string, fresh boolean, parcel binary"
 #: Rows that are sorted into parcels at once.
 BLOCK = 1 << 20
 #: Texts with at most so many different values in a block travel as a byte a row.
@@ -22,7 +23,9 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _LONGEST = 64
 
 
-def parcels(blocks: Iterable[pa.Table], source: str, partitions: int) -> Iterator[pa.RecordBatch]:
+def parcels(
+    blocks: Iterable[pa.Table], source: str, partitions: int, fresh: bool = True
+) -> Iterator[pa.RecordBatch]:
     """The parcels of some blocks; ``customer_id`` is a text or missing, and missing ones go to the first partition."""
     for block in blocks:
         if not block.num_rows:
@@ -35,7 +38,8 @@ def parcels(blocks: Iterable[pa.Table], source: str, partitions: int) -> Iterato
             if length:
                 parcel = _written(table.slice(end - length, length))
                 yield pa.record_batch({
-                    "partition": pa.array([number], pa.int32()), "source": [source], "parcel": [parcel],
+                    "partition": pa.array([number], pa.int32()), "source": [source], "fresh": [fresh],
+                    "parcel": [parcel],
                 })
 
 
@@ -105,11 +109,11 @@ def partition_of(ids: pa.ChunkedArray, partitions: int) -> np.ndarray:
     return goal.astype(kind)
 
 
-def hashed(ids: pa.StringArray) -> np.ndarray:
+def hashed(ids: pa.StringArray, longest: int | None = _LONGEST) -> np.ndarray:
     """64 bits of each text, from its bytes and its length.
 
     Every byte is multiplied by an odd number of its place and the products are added up; the sum is then mixed as in
-    SplitMix64's finaliser, so that the upper bits depend on all bytes. Bytes beyond the 64th do not count.
+    SplitMix64's finaliser, so that the upper bits depend on all bytes. Bytes beyond the `longest` do not count.
     """
     ids = ids.cast(pa.large_string()).cast(pa.large_binary())
     offsets = np.frombuffer(ids.buffers()[1], np.int64)[ids.offset : ids.offset + len(ids) + 1]
@@ -117,7 +121,8 @@ def hashed(ids: pa.StringArray) -> np.ndarray:
     lengths = np.diff(offsets)
     total = lengths.astype(np.uint64) * _MIX
     weight = _MIX
-    for place in range(min(int(lengths.max(initial=0)), _LONGEST)):
+    longest_there = int(lengths.max(initial=0))
+    for place in range(longest_there if longest is None else min(longest_there, longest)):
         weight = np.uint64((int(weight) * 6364136223846793005 + 1442695040888963407) % 2**64 | 1)
         longer = lengths > place
         if longer.all():

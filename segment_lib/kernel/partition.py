@@ -6,7 +6,7 @@ which a customer is a member.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 
 from segment_lib import core
 from segment_lib.catalogue import Type
-from segment_lib.inputs import hash_of
 from segment_lib.kernel import decide, steps, totals
 from segment_lib.kernel.aggregates import Selected, place_of
+from segment_lib.kernel.answers import PEOPLE, Answers
+from segment_lib.kernel.digest import digest
 from segment_lib.kernel.keys import Keys, arrow_of, keys_of
-from segment_lib.kernel.parcels import opened, steady_memory
 from segment_lib.kernel.rows import UNTIMED, Lines, Rows, micros, rows_of
 from segment_lib.kernel.spec import KernelSpec
 from segment_lib.plan import SOURCES
@@ -30,8 +30,6 @@ from segment_lib.tables import INPUTS
 
 TIMES = {source: INPUTS[source].time or "joined_at" for source in SOURCES}
 IDS = {"events": "event_id", "orders": "order_id"}
-#: Customers that leave in one batch.
-_BATCH = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -51,56 +49,15 @@ class Work:
     erased: frozenset[str]
     #: What is looked at of sources whose parcels hold more than that.
     columns: Mapping[str, frozenset[str]]
+    #: How answers are taken from an earlier night and kept for a later one.
+    answers: Answers | None = None
+
+    def kept_name(self, column: str) -> str:
+        """Under which name a column that comes out is kept."""
+        return self.answers.names.get(column, column) if self.answers else column
 
 
-def evaluated(batches: Iterable[pa.RecordBatch], work: Work) -> Iterator[pa.RecordBatch]:
-    """The rows of one partition's customers."""
-    steady_memory()
-    tables: dict[str, list[pa.Table]] = {source: [] for source in ("customers", *SOURCES)}
-    for batch in batches:
-        for source, parcel in zip(batch.column("source").to_pylist(), batch.column("parcel"), strict=True):
-            tables[source].append(opened(parcel.as_buffer(), work.columns.get(source)))
-    if any(tables.values()):
-        joined = {source: _joined(parts) for source, parts in tables.items()}
-        yield from _Partition(work, _without_erased(joined, work)).rows()
-
-
-def _without_erased(tables: dict[str, pa.Table | None], work: Work) -> dict[str, pa.Table | None]:
-    """The rows of customers that are not erased, and those of nobody."""
-    if not work.erased:
-        return tables
-    kept = {}
-    for source, table in tables.items():
-        if table is not None:
-            ids = _whole(table, "customer_id").dictionary_encode()
-            gone = [hash_of(work.tenant, name) in work.erased for name in ids.dictionary.to_pylist()]
-            if any(gone):
-                table = table.filter(pc.invert(pc.is_in(ids.cast(pa.string()), ids.dictionary.filter(pa.array(gone)))))
-        kept[source] = table
-    return kept
-
-
-def _joined(parts: Sequence[pa.Table]) -> pa.Table | None:
-    """Parcels of one source put together; a text that is coded in some parcels is coded in all, by one dictionary."""
-    if not parts:
-        return None
-    columns = {}
-    for name in parts[0].column_names:
-        chunks = [chunk for part in parts for chunk in part.column(name).chunks]
-        if any(pa.types.is_dictionary(chunk.type) for chunk in chunks):
-            chunks = [_coded(chunk) for chunk in chunks]
-            columns[name] = pa.chunked_array(chunks).unify_dictionaries().combine_chunks()
-        else:
-            columns[name] = pa.concat_arrays(chunks) if chunks else parts[0].column(name).combine_chunks()
-    return pa.table(columns)
-
-
-def _coded(chunk: pa.Array) -> pa.DictionaryArray:
-    coded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(coded.indices.cast(pa.int32()), coded.dictionary)
-
-
-class _Partition:
+class Partition:
     """Customers are numbered as they come, those that stand in `customers` first; one number more is nobody's."""
 
     def __init__(self, work: Work, tables: dict[str, pa.Table | None]) -> None:
@@ -114,7 +71,7 @@ class _Partition:
 
     def _numbered(self) -> pa.Array:
         """The distinct ids; `codes` gets the number of every row's customer, -1 of none."""
-        found = {source: _whole(table, "customer_id") for source, table in self.tables.items() if table is not None}
+        found = {source: whole(table, "customer_id") for source, table in self.tables.items() if table is not None}
         coded = pa.concat_arrays(list(found.values())).dictionary_encode()
         numbers = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         first = 0
@@ -138,7 +95,7 @@ class _Partition:
         order = np.argsort(time)
         order = order[self.seen[source][order]]
         if spec.ties:
-            order = _ties_by_id(order, time, customer, _whole(table, IDS[source]))
+            order = _ties_by_id(order, time, customer, whole(table, IDS[source]))
         lines = [field.name for field in spec.lines] if source == "orders" else []
         return rows_of(table, time, order, customer, lines, TIMES[source])
 
@@ -149,7 +106,7 @@ class _Partition:
         for source in SOURCES:
             table = self.tables[source]
             if table is not None:
-                found[source] = _micros(_whole(table, "_time"))
+                found[source] = micros_of(whole(table, "_time"))
         return found
 
     @cached_property
@@ -180,7 +137,22 @@ class _Partition:
         places = np.arange(len(self.persons))
         return table.take(pa.array(places, mask=places >= table.num_rows))
 
-    def _customer_keys(self, field: core.Field) -> Keys:
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Which of the rows that come out stand in `customers`."""
+        known = np.arange(len(self.persons)) < len(self.codes.get("customers", ()))
+        if self.people is not None:
+            known &= np.asarray(self.people.column("_known").combine_chunks().fill_null(False))
+        return known
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """64 bits of what tests look at in the row of `customers`, for every row that comes out."""
+        known = Keys(self.known.astype(np.int64), Type.BOOLEAN)
+        return digest([known, *map(self.customer_keys, self.spec.tested)], len(self.persons))
+
+    def customer_keys(self, field: core.Field) -> Keys:
+        """A column of customers for every row that comes out."""
         if self.people is None:
             return _all_missing(field.type, len(self.persons))
         name = field.name if field.name.startswith("_made_") else f"customer_{field.name}"
@@ -197,14 +169,12 @@ class _Partition:
 
     # -- what comes out
 
-    def rows(self) -> Iterator[pa.RecordBatch]:
+    def rows(self) -> pa.RecordBatch:
+        """A row for every customer, and for each of nobody's rows of `customers`."""
         found = self._columns()
         count = len(self.persons)
-        known = np.arange(count) < len(self.codes.get("customers", ()))
-        if self.people is not None:
-            known &= np.asarray(self.people.column("_known").combine_chunks().fill_null(False))
         ids = self.ids.take(pa.array(self.persons, mask=self.persons == self.nobody))
-        people = decide.Customers(ids, known, self._customer_keys)
+        people = decide.Customers(ids, self.known, self.customer_keys)
         emitted = {self.spec.features[feature]: feature.name for feature in self.spec.emitted}
 
         def noting():
@@ -215,27 +185,24 @@ class _Partition:
 
         members = decide.answers(self.spec.program, noting(), people, self._spread)
         columns = {"customer_id": ids, "_decided": decide.bits_of_customers(members, count)}
-        yield from self._batches(found, columns, count)
-        yield from self._rejected()
+        if self.work.answers is not None:
+            columns[PEOPLE] = pa.array(self.digests)
+        return self._batch(found, columns, count)
 
-    def _batches(
-        self, found: dict[str, Keys | pa.Array], columns: dict[str, pa.Array], count: int
-    ) -> Iterator[pa.RecordBatch]:
+    def _batch(self, found: dict[str, Keys | pa.Array], columns: dict[str, pa.Array], count: int) -> pa.RecordBatch:
         places = pa.array(self.persons)
 
         def array(field: pa.Field) -> pa.Array:
             if field.name in columns:
                 return columns[field.name]
             if field.name in self.work.passed and self.people is not None:
-                return _whole(self.people, field.name)
+                return whole(self.people, field.name)
             value = found.get(field.name)
             if isinstance(value, Keys):
                 return arrow_of(self._spread(value), field.type)
             return pa.nulls(count, field.type) if value is None else value.take(places)
 
-        batch = pa.record_batch([array(field).cast(field.type) for field in self.work.schema], schema=self.work.schema)
-        for first in range(0, count, _BATCH):
-            yield batch.slice(first, _BATCH)
+        return pa.record_batch([array(field).cast(field.type) for field in self.work.schema], schema=self.work.schema)
 
     def _columns(self) -> dict[str, Keys | pa.Array]:
         """What is not a feature, for each customer."""
@@ -266,24 +233,39 @@ class _Partition:
         def counted(which: np.ndarray) -> Keys:
             return Keys(np.bincount(customer[which], minlength=self.size), Type.INTEGER)
 
-        def some(which: np.ndarray) -> Keys:
-            return Keys((counted(which).values > 0).astype(np.int64), Type.BOOLEAN)
-
         found = {f"_rows_{source}": counted(customer >= 0), f"_seen_{source}": counted(seen)}
         last = place_of(Selected(rows, slice(None), self.size), last=True)
         newest = np.append(rows.time, UNTIMED)[last]
         found[f"_newest_{source}"] = Keys(newest, Type.TIMESTAMP, newest == UNTIMED)
-        time, base = self.times[source], self.work.base_as_of
-        found[f"_new_{source}"] = some(seen if base is None else seen & (time >= micros(base)))
-        if base is not None and self.work.base_at is not None:
-            arrived = _micros(_whole(table, "_late_at"))
-            found[f"_late_{source}"] = some(seen & (arrived > micros(self.work.base_at)) & (time < micros(base)))
+        found[f"_new_{source}"] = Keys(self.new(source).astype(np.int64), Type.BOOLEAN)
+        found[f"_late_{source}"] = Keys(self.late(source).astype(np.int64), Type.BOOLEAN)
         for column in self.work.faults.get(source, ()):
-            bad = np.asarray(_whole(table, f"_bad_{column}").fill_null(False))
+            bad = np.asarray(whole(table, f"_bad_{column}").fill_null(False))
             found[f"_fault_{source}_{column}"] = counted(seen & bad)
         return found
 
-    def _rejected(self) -> Iterator[pa.RecordBatch]:
+    def new(self, source: str) -> np.ndarray:
+        """Which customers have a row since the base."""
+        if self.tables[source] is None:
+            return np.zeros(self.size, bool)
+        seen, base = self.seen[source], self.work.base_as_of
+        return self._some(source, seen if base is None else seen & (self.times[source] >= micros(base)))
+
+    def late(self, source: str) -> np.ndarray:
+        """Which customers have a row from before the base that arrived after it was made."""
+        table, base, base_at = self.tables[source], self.work.base_as_of, self.work.base_at
+        if table is None or base is None or base_at is None:
+            return np.zeros(self.size, bool)
+        arrived = micros_of(whole(table, "_late_at"))
+        return self._some(source, self.seen[source] & (arrived > micros(base_at)) & (self.times[source] < micros(base)))
+
+    def _some(self, source: str, which: np.ndarray) -> np.ndarray:
+        """Which customers have one of some rows; one place more is nobody's."""
+        found = np.zeros(self.size, bool)
+        found[self.codes[source][which]] = True
+        return found
+
+    def rejected(self) -> Iterator[pa.RecordBatch]:
         """A row for each reason for which rows of a source do not count."""
         nothing = bytes((len(self.spec.decided) + 7) // 8)
         for source in SOURCES:
@@ -293,13 +275,14 @@ class _Partition:
             nobody = self.codes[source] < 0
             if not nobody.any():
                 continue
-            reasons = _whole(table, "_reject").filter(pa.array(nobody)).fill_null("missing_customer_id")
+            reasons = whole(table, "_reject").filter(pa.array(nobody)).fill_null("missing_customer_id")
             for entry in reasons.value_counts().to_pylist():
                 own = {f"_reject_{source}": str(entry["values"]), f"_rows_{source}": entry["counts"], "_decided": nothing}
                 yield pa.RecordBatch.from_pylist([own], self.work.schema)
 
 
-def _whole(table: pa.Table, name: str) -> pa.Array:
+def whole(table: pa.Table, name: str) -> pa.Array:
+    """A column as one array; texts in codes as texts."""
     column = table.column(name)
     array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else (
         pa.array([], column.type)
@@ -307,7 +290,7 @@ def _whole(table: pa.Table, name: str) -> pa.Array:
     return array.cast(pa.string()) if pa.types.is_dictionary(array.type) else array
 
 
-def _micros(column: pa.Array) -> np.ndarray:
+def micros_of(column: pa.Array) -> np.ndarray:
     """Instants as microseconds since 1970, UNTIMED where there is none."""
     instants = column.cast(pa.timestamp("us", "UTC")).view(pa.int64())
     return instants.fill_null(UNTIMED).to_numpy(zero_copy_only=False)

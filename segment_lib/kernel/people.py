@@ -23,13 +23,15 @@ from segment_lib import core, scan
 from segment_lib.columns import Names, test_column
 from segment_lib.data_files import DataFiles, data_files, tasks, whole
 from segment_lib.kernel import files
+from segment_lib.kernel.answers import PEOPLE, STANDS, Answered, answered
 from segment_lib.kernel.columns_out import arrow_schema, columns_out
 from segment_lib.kernel.files import Merged, PeopleReading, Reading
 from segment_lib.kernel.kept import Keeping, columns_of, kept
 from segment_lib.kernel.parcels import PARCELS, blocks_of, parcels, steady_memory
-from segment_lib.kernel.partition import IDS, TIMES, Work, evaluated
+from segment_lib.kernel.partition import IDS, TIMES, Work
 from segment_lib.kernel.rows import line_column
 from segment_lib.kernel.spec import KernelSpec, SourceSpec
+from segment_lib.kernel.task import evaluated
 from segment_lib.plan import SOURCES
 from segment_lib.storage import Lake
 
@@ -49,6 +51,8 @@ class Arrived:
     parcels: DataFrame
     work: Work
     schema: StructType
+    #: Tonight's answers, where they are kept; to be finished when they are complete and found good.
+    answered: Answered | None = None
 
     @property
     def evaluated(self) -> DataFrame:
@@ -80,26 +84,32 @@ def arrived(
     of_files = [source for source in sources if isinstance(source, _Files)]
     worth = keeping is not None and sum(source.size for source in of_files) >= max(1, keeping.least)
     shelf = kept(lake, keeping, partitions) if worth else None
+    tonight = None
+    if shelf is not None and len(of_files) == len(SOURCES):
+        tonight = answered(lake, shelf.keeping, spec, shelf.partitions, {source.name: source.listed for source in of_files})
     faults = {source.name: source.faults for source in sources if isinstance(source, _Frame)}
     passed = {
         **PASSED, **{f"_fault_customers_{name}": "bigint" for name in customers.faults},
         **{scan.field_name(field): field.type.ddl for field in spec.staged},
     }
-    columns = columns_out(spec, passed, faults)
+    columns = columns_out(spec, passed, faults) | ({PEOPLE: "bigint", STANDS: "boolean"} if tonight else {})
     ddl = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
     work = Work(
         spec, arrow_schema(ddl), tuple(passed), faults, base_as_of, base_at, lake.tenant,
         erased=frozenset().union(*(source.erased for source in (*sources, customers))),
         columns={source.name: columns_of(source.reading) for source in of_files} if shelf else {},
+        answers=tonight.answers if tonight else None,
     )
+    seen = tonight.seen if tonight else {}
     partitions = shelf.partitions if shelf else partitions
     packed = [
-        shelf.parcels(source.listed, source.reading, source.merged) if shelf and isinstance(source, _Files)
+        shelf.parcels(source.listed, source.reading, source.merged, seen.get(source.name, frozenset()))
+        if shelf and isinstance(source, _Files)
         else source.packed(partitions)
         for source in (*sources, customers)
     ]
     brought = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
-    return Arrived(brought, work, StructType.fromDDL(ddl))
+    return Arrived(brought, work, StructType.fromDDL(ddl), tonight)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ _MONEY = {name: core.Field("orders", name, Type.DECIMAL) for name in ("revenue",
 _QUANTITY = core.Field("items", "quantity", Type.INTEGER)
 _SESSION = core.Field("events", "session_id", Type.TEXT)
 _ORDER_ID = core.Field("orders", "order_id", Type.TEXT)
-_VISIT_ROW = pa.struct([("session", pa.int64()), ("at", pa.int64())])
 
 
 def fields(plan: EvaluationPlan) -> dict[str, tuple[core.Field, ...]]:
@@ -83,7 +82,7 @@ def _order_values(plan: EvaluationPlan, rows: Rows) -> dict[str, np.ndarray]:
 
 
 def of_events(plan: EvaluationPlan, rows: Rows, customers: int) -> Iterator[tuple[str, str, Keys | pa.Array]]:
-    """(column, type, value for each customer): the last event and visit, and the rows of the last visits."""
+    """(column, type, value for each customer): the last event and visit, and the lengths of the last visits."""
     if not customer_totals.wants_all(plan.totals):
         return
     visits = np.flatnonzero(rows.where(core.Compare(_SESSION, "known")))
@@ -91,11 +90,23 @@ def of_events(plan: EvaluationPlan, rows: Rows, customers: int) -> Iterator[tupl
     yield "_last_visit", "timestamp", _time_at(rows, place_of(Selected(rows, visits, customers), last=True))
     recent = Interval(plan.clock.before(Step(customer_totals.VISIT_DAYS, "d")), None)
     chosen = visits[window_of(rows.time[visits], recent)]
-    row = pa.StructArray.from_arrays(
-        [pa.array(rows.keys(_SESSION).values[chosen], pa.int64()), pa.array(rows.time[chosen] // 1_000_000)],
-        fields=list(_VISIT_ROW),
-    )
-    yield "_visit_rows", "array<struct<session:bigint,at:bigint>>", lists(rows.customer[chosen], row, customers)
+    customer, minutes = visit_minutes(rows.customer[chosen], rows.keys(_SESSION).values[chosen], rows.time[chosen])
+    yield "_visit_minutes", "array<int>", lists(customer, pa.array(minutes.astype(np.int32)), customers)
+
+
+def visit_minutes(customer: np.ndarray, session: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every visit whose it is, and its length in whole minutes from first to last row; rows come in order of time.
+
+    >>> found = visit_minutes(np.array([0, 1, 0]), np.array([7, 7, 7]), np.array([0, 5, 119_999_999]))
+    >>> [part.tolist() for part in found]
+    [[0, 1], [1, 0]]
+    """
+    order = np.lexsort((session, customer))
+    customer, session, seconds = customer[order], session[order], time[order] // 1_000_000
+    begins = np.ones(len(order) + 1, bool)
+    begins[1:-1] = (customer[1:] != customer[:-1]) | (session[1:] != session[:-1])
+    first, last = np.flatnonzero(begins[:-1]), np.flatnonzero(begins[1:])
+    return customer[first], (seconds[last] - seconds[first]) // 60
 
 
 def day_orders(plan: EvaluationPlan, rows: Rows, customers: int) -> Iterator[tuple[str, str, pa.Array]]:
