@@ -71,6 +71,7 @@ TO_DRIVER = {
     "segment_lib/maintenance.py": {"_distinct": "a row a run"},
     "segment_lib/metrics.py": {"read": "a row a segment", "flows": "a row a segment"},
     "segment_lib/segment_sums.py": {"summed": "a row a segment and figure, bin or other segment"},
+    "segment_lib/kernel/answers.py": {"finish": "three rows"},
     "segment_lib/kernel/kept.py": {"kept": "a row a row group of the inputs", "_check": "a row a row group looked at"},
     "segment_lib/lift.py": {"_began": "one row", "_summed": "four rows"},
     "segment_lib/limits.py": {"cut": "one row", "_nth_id": "a row a task, and one"},

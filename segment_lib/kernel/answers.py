@@ -167,7 +167,8 @@ def _latest(lake: Lake) -> tuple[str, dict[str, Any]] | None:
 
 def _names(spec: KernelSpec) -> dict[str, str]:
     """The kept names of columns whose own change with the night."""
-    names = {feature.name: f"feature_{i}" for i, feature in enumerate(in_order(spec.emitted))}
-    for i, sequence in enumerate(in_order(spec.plan.sequences)):
+    as_of = spec.plan.clock.as_of
+    names = {feature.name: f"feature_{i}" for i, feature in enumerate(in_order(spec.emitted, as_of))}
+    for i, sequence in enumerate(in_order(spec.plan.sequences, as_of)):
         names |= {rows_name(sequence, source): f"sequence_{i}_{source}" for source in SOURCES}
     return names

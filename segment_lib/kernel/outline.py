@@ -75,8 +75,8 @@ class Moved:
 
 def outline_of(spec: KernelSpec) -> Outline:
     """The outline of all that the kernel makes for a plan."""
-    told = _Told()
     plan = spec.plan
+    told = _Told(plan.clock.as_of)
     decided = {planned.id: planned.reduced.test for planned in plan.segments if planned.id in set(spec.decided)}
     parts = [
         f"form {FORM} of {segment_lib.__version__}", plan.clock.zone.key, repr(plan.catalogue),
@@ -101,13 +101,17 @@ def outline_of(spec: KernelSpec) -> Outline:
 _N = TypeVar("_N", bound=core.Node)
 
 
-def in_order(nodes: Iterable[_N]) -> list[_N]:
+def in_order(nodes: Iterable[_N], as_of: datetime) -> list[_N]:
     """Nodes by their texts and instants: names change with the night, this order hardly ever does.
 
     Where it does, as when a month becomes longer than 30 days, two nodes of one text have changed places. Edges say what
     lies between either and the one that stood there before, so that each may take what was kept of the other.
     """
-    return sorted(nodes, key=_key)
+    def key(node: core.Node) -> tuple[str, tuple]:
+        told = _Told(as_of)
+        return told.of(node), tuple(slot.literals for slot in told.slots)
+
+    return sorted(nodes, key=key)
 
 
 def moved(before: Sequence[Sequence[Literal]], now: Outline, spec: KernelSpec) -> Moved:
@@ -162,20 +166,16 @@ def _apart(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _key(node: core.Node) -> tuple[str, tuple]:
-    told = _Told()
-    return told.of(node), tuple(slot.literals for slot in told.slots)
-
-
 class _Told:
     """Writes nodes as text and notes the slots that it leaves in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_of: datetime) -> None:
+        self.as_of = as_of
         self.slots: list[Slot] = []
 
     def sorted(self, nodes: Iterable[core.Node]) -> list[str]:
         """The texts of nodes of which names and order change with their instants."""
-        return [self.of(node) for node in in_order(nodes)]
+        return [self.of(node) for node in in_order(nodes, self.as_of)]
 
     def of(self, part: Any, source: str = "") -> str:
         if isinstance(part, core.Compare):
@@ -187,7 +187,10 @@ class _Told:
             self.slots.append(Slot(source, (part.isoformat(),)))
             return "@"
         if isinstance(part, Interval):
-            return f"[{self.of(part.start, source)}, {self.of(part.end, source)})"
+            # A date that a window ends with is left out of a plan until it has passed. On lists alone that says more:
+            # a row without a time lies in no window that ends.
+            end = self.as_of if part.end is None and source != "lists" else part.end
+            return f"[{self.of(part.start, source)}, {self.of(end, source)})"
         if isinstance(part, tuple):
             return f"({', '.join(self.of(one, source) for one in part)})"
         if dataclasses.is_dataclass(part) and not isinstance(part, Step):
