@@ -312,7 +312,9 @@ class Lake:
             writer = writer.option("mergeSchema", "true")
         self._guard(table, lambda: writer.save(path))
 
-    def replace(self, table: str, df: DataFrame, partition: Mapping[str, Value], run_id: str) -> None:
+    def replace(
+        self, table: str, df: DataFrame, partition: Mapping[str, Value], run_id: str, **options: str | int
+    ) -> None:
         """Put `df` in the place of the rows that equal `partition` (None matches NULL), in one commit.
 
         A table of an earlier version gets the columns that are new. Rows of `df` that lie outside it are refused and nothing changes.
@@ -322,7 +324,7 @@ class Lake:
             # The first write has nothing to replace, and still must refuse rows that lie outside.
             self._guard(table, lambda: self._writer(table, df.limit(0), run_id).mode("append").save(path))
         writer = self._writer(table, df, run_id).mode("overwrite").option("replaceWhere", condition(partition))
-        writer = writer.option("mergeSchema", "true")
+        writer = writer.option("mergeSchema", "true").options(**options)
         self._guard(table, lambda: writer.save(path))
 
     def delete(self, table: str, where: Mapping[str, Values], run_id: str) -> None:

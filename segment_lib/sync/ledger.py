@@ -173,7 +173,8 @@ def note(
         F.lit(profile).alias("profile"), F.lit(state).alias("state"), F.lit(batch).alias("batch"),
         F.lit(sync_id).alias("sync_id"), F.lit(at).alias("at"),
     )
-    lake.append(TABLE, stamped, sync_id)
+    # Few files, in however many pieces the rows come: what a sync keeps on disk has as many as a shuffle.
+    lake.append(TABLE, stamped, sync_id, optimizeWrite="true")
 
 
 def record(
@@ -211,7 +212,7 @@ def doubt(lake: Lake, place: Place, noted: int, sync_id: str) -> None:
 
 def _put(lake: Lake, place: Place, rows: DataFrame, sync_id: str) -> None:
     stamped = rows.withColumns({"destination": F.lit(place[0]), "segment_id": F.lit(place[1])})
-    lake.replace(TABLE, stamped, {"destination": place[0], "segment_id": place[1]}, sync_id)
+    lake.replace(TABLE, stamped, {"destination": place[0], "segment_id": place[1]}, sync_id, optimizeWrite="true")
 
 
 def to_record(customer_id: str, identifiers: dict[str, Sequence[str]]) -> Record:
