@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from segment_lib import axis, customer_totals
+from segment_lib import axis, customer_totals, snapshot
 from segment_lib.columns import Names, test_column
 from segment_lib.kernel.members import Listing
 from segment_lib.limits import cut
@@ -38,8 +38,8 @@ def stage_decided(
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
     have (customer_id, segments). Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
     orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a
-    member there, else the snapshot date. A plan of all totals adds what `segment_sums.summed` takes, one that asks for
-    the orders of the day adds their ids (`axis`).
+    member there, else the snapshot date. in_base, entered and left say how that differs from `base`. A plan of all totals
+    adds what `segment_sums.summed` takes, one that asks for the orders of the day adds their ids (`axis`).
     """
     rows, listing = _undecided(plan, found, base, fixed_members)
     if listing is None:
@@ -50,7 +50,8 @@ def stage_decided(
 def _schema(rows: DataFrame, listing: Listing) -> StructType:
     """The columns of listed memberships."""
     kept = [field for field in rows.schema if field.name not in Listing.TAKEN]
-    more = f"segments {MEMBERSHIP}" + (", member_of binary" if listing.bits else "")
+    moves = ", entered array<string>, left array<string>"
+    more = f"segments {MEMBERSHIP}{moves}" + (", member_of binary" if listing.bits else "")
     return StructType([*kept, *StructType.fromDDL(more)])
 
 
@@ -67,9 +68,9 @@ def _undecided(
         since=lambda segment: _since(plan, segment, decided),
     )
     names = replace(names, bounds=exact_percentiles(customers, plan.percentiles, names))
-    rows = with_map(customers, base, "_base")
-    rows = with_map(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
-        "_carried", F.col("_base")
+    rows = _with_memberships(customers, base, "_base")
+    rows = _with_memberships(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
+        "_carried", F.col("_base") if plan.held else F.lit(None).cast(MEMBERSHIP)
     )
     undecided = [planned for planned in plan.segments if planned.id not in decided]
     for _, grouped in groupby(sorted(undecided, key=lambda planned: planned.level), key=lambda planned: planned.level):
@@ -83,16 +84,21 @@ def _undecided(
     status = staged_name("churn.status")
     lost = F.coalesce(F.col(status) == "lost", F.lit(False)) if status in customers.columns else F.lit(False)
     listing = None
-    memberships = [_segments(plan).alias("segments")] if not decided else []
     summed = customer_totals.wants_all(plan.totals)
-    if decided:
+    if not decided:
+        rows = rows.select("*", _segments(plan).alias("segments"))
+        now, before = snapshot.ids("segments"), F.coalesce(snapshot.ids("_base"), F.array().cast("array<string>"))
+        memberships = [
+            F.col("segments"), F.array_except(now, before).alias("entered"), F.array_except(before, now).alias("left"),
+        ]
+    else:
         evaluated = frozenset(planned.id for planned in plan.segments)
         listing = Listing(found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed)
         truths = [F.when(F.col(_truth(planned.id)), F.lit(planned.id)) for planned in undecided]
         memberships = [
             F.col(DECIDED).alias("_decided"),
             (F.array_compact(F.array(*truths)) if truths else F.array().cast("array<string>")).alias("_others"),
-            *(F.map_entries(name).cast(MEMBERSHIP).alias(name) for name in ("_base", "_carried")),
+            F.col("_base"), F.col("_carried"),
         ]
     return rows.select(
         "customer_id",
@@ -102,6 +108,7 @@ def _undecided(
         *(customer_totals.money(name).alias(name) for name in ("gross_revenue", "net_revenue")),
         F.col("_has_new").alias("has_new"),
         F.col("_has_late").alias("has_late"),
+        F.col("_base").isNotNull().alias("in_base"),
         *memberships,
         *([F.col(axis.STAGED).alias(axis.DECIDED)] if plan.day_orders else ()),
         *([_member_of(plan)] if summed and listing is None else ()),
@@ -116,9 +123,8 @@ def groups(plan: EvaluationPlan) -> tuple[str, ...]:
 
 def _member_of(plan: EvaluationPlan) -> Column:
     """Of which of `groups` a customer is a member."""
-    held = F.map_keys("_carried")
     memberships = [
-        F.array_contains(held, segment) if segment in plan.held else F.col(_truth(segment)) for segment in groups(plan)
+        _is_in("_carried", segment) if segment in plan.held else F.col(_truth(segment)) for segment in groups(plan)
     ]
     return F.array(*memberships).cast("array<boolean>").alias("member_of")
 
@@ -129,6 +135,23 @@ def _summed(plan: EvaluationPlan, lost: Column, available: Collection[str]) -> l
         *(column.alias(f"total_{name}") for name, column in customer_totals.of_customer(plan.clock, lost, available).items()),
         *(column.alias(f"bin_{name}") for name, column in customer_totals.bins_of_customer(plan.clock).items()),
     ]
+
+
+def _with_memberships(rows: DataFrame, members: DataFrame | None, name: str) -> DataFrame:
+    """Adds the memberships of another snapshot as they are stored, NULL for who is not in it."""
+    if members is None:
+        return rows.select("*", F.lit(None).cast(MEMBERSHIP).alias(name))
+    other = members.select("customer_id", F.col("segments").alias(name))
+    return rows.join(other, "customer_id", "left").select(*rows.columns, name)
+
+
+def _is_in(memberships: str, segment: str) -> Column:
+    return F.coalesce(F.exists(memberships, lambda one: one["id"] == segment), F.lit(False))
+
+
+def _since_in(memberships: str, segment: str) -> Column:
+    """Missing for who is not in the segment."""
+    return F.get(F.filter(memberships, lambda one: one["id"] == segment), 0)["since"]
 
 
 def with_map(rows: DataFrame, members: DataFrame | None, name: str) -> DataFrame:
@@ -147,7 +170,7 @@ def _truth(segment: str) -> str:
 
 def _member(plan: EvaluationPlan, segment: str, decided: Mapping[str, int]) -> Column:
     if segment in plan.held:
-        return F.map_contains_key(F.col("_carried"), F.lit(segment))
+        return _is_in("_carried", segment)
     if segment in decided:
         place, bit = divmod(decided[segment], 8)
         byte = F.conv(F.hex(F.substring(DECIDED, place + 1, 1)), 16, 10).cast("int")
@@ -157,27 +180,27 @@ def _member(plan: EvaluationPlan, segment: str, decided: Mapping[str, int]) -> C
 
 def _since(plan: EvaluationPlan, segment: str, decided: Mapping[str, int]) -> Column:
     if segment in plan.held:
-        return F.try_element_at(F.col("_carried"), F.lit(segment))
-    since = F.coalesce(F.try_element_at(F.col("_base"), F.lit(segment)), F.lit(plan.clock.snapshot_date))
+        return _since_in("_carried", segment)
+    since = F.coalesce(_since_in("_base", segment), F.lit(plan.clock.snapshot_date))
     return F.when(_member(plan, segment, decided), since)
 
 
 def _segments(plan: EvaluationPlan) -> Column:
     """The memberships of one customer: those decided tonight, and those carried over."""
     decided = [F.when(F.col(_truth(p.id)), F.lit(p.id)) for p in plan.segments]
-    tonight = F.transform(
-        F.array_compact(F.array(*decided) if decided else F.array().cast("array<string>")),
-        lambda segment: F.struct(
-            segment.alias("id"),
-            F.coalesce(F.try_element_at(F.col("_base"), segment), F.lit(plan.clock.snapshot_date)).alias("since"),
-        ),
-    ).cast(MEMBERSHIP)
+    day = F.lit(plan.clock.snapshot_date)
+    # As the one element of an array, so that the map is made once and not for every segment.
+    before = F.array(F.map_from_entries(F.coalesce("_base", F.array().cast(MEMBERSHIP))))
+    names = F.array_compact(F.array(*decided) if decided else F.array().cast("array<string>"))
+    tonight = F.transform(before, lambda known: F.transform(
+        names, lambda name: F.struct(name.alias("id"), F.coalesce(F.try_element_at(known, name), day).alias("since")),
+    ))[0].cast(MEMBERSHIP)
     if not plan.held:
         return F.sort_array(tonight)
     held = F.array(*(F.lit(segment) for segment in sorted(plan.held)))
     carried = F.filter(
-        F.map_entries("_carried"), lambda entry: F.array_contains(held, entry["key"])
-    ).cast(MEMBERSHIP)
+        F.coalesce("_carried", F.array().cast(MEMBERSHIP)), lambda one: F.array_contains(held, one["id"])
+    )
     return F.sort_array(F.concat(tonight, carried))
 
 

@@ -126,11 +126,13 @@ def compute(
     with step("decide"):
         known = base is None or rebuild.kept(lake, history, base)
         before = rebuild.members(lake, history, base) if base else lake.spark.createDataFrame([], snapshot.MEMBERS)
-        ours = snapshot.under_canonical_ids(before, lake.aliases(work.pins.get("aliases", -1)))
+        aliases = lake.aliases(work.pins.get("aliases", -1))
+        ours = snapshot.under_canonical_ids(before, aliases)
         fixed_members = _fixed_members(lake, history, work, statics, ours)
         decided = evaluate.stage_decided(lake, run_id, plan, scan, ours, fixed_members)
     with step("compare"):
-        difference = lake.stage("difference", run_id, snapshot.difference(decided, before))
+        found = snapshot.difference_of_decided(lake, run_id, decided, before, aliases)
+        difference = lake.stage("difference", run_id, found)
         seen = snapshot.look(difference)
     with step("sum"):
         summed = segment_sums.summed(decided, evaluate.groups(plan), overlaps=True)

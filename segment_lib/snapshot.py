@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -20,6 +21,11 @@ from segment_lib.gates import Turnover
 from segment_lib.inputs import customer_hash
 from segment_lib.tables import OUTPUTS, ddl
 
+if TYPE_CHECKING:
+    from segment_lib.storage import Lake
+
+#: Ids of customers that are sent to every task rather than brought together with everyone's rows.
+_FEW = 500_000
 CHANGE = "struct<segment_id:string,change:string>"
 SEGMENTS = OUTPUTS["memberships"]["segments"]
 MEMBERS = ddl({name: OUTPUTS["memberships"][name] for name in ("customer_id", "segments")})
@@ -80,6 +86,33 @@ def difference(tonight: DataFrame, base: DataFrame) -> DataFrame:
     )
     moved = (F.size("entered") > 0) | (F.size("left") > 0) | F.col("times").isNull() | ~F.col("in_base")
     return joined.where(moved | (F.col("times") > 1) | F.col("customer_id").isNull())
+
+
+def difference_of_decided(lake: Lake, run_id: str, decided: DataFrame, base: DataFrame, aliases: DataFrame | None) -> DataFrame:
+    """As `difference`, of rows that tell what their customer entered and left (`evaluate.stage_decided`).
+
+    Memberships are compared once more only of those whose own row does not tell: who is not evaluated any more, stands
+    there twice, or was merged. Everyone else costs an id on either side of a join.
+    """
+    now = decided.groupBy("customer_id").agg(F.count(F.lit(1)).alias("times"))
+    before = base.select("customer_id", F.lit(True).alias("was"))
+    apart = now.join(before, "customer_id", "full_outer").where(F.col("times").isNull() | (F.col("times") > 1))
+    apart = apart.select("customer_id")
+    if aliases is not None:
+        apart = apart.unionByName(owners(aliases).select("customer_id"))
+    apart = lake.stage("apart", run_id, apart.where(F.col("customer_id").isNotNull()).distinct())
+    if apart.count() <= _FEW:
+        # Else Spark would shuffle everyone's memberships before it sees how few are asked for.
+        apart = F.broadcast(apart)
+    moved = (F.size("entered") > 0) | (F.size("left") > 0) | ~F.col("in_base")
+    told = decided.where(moved & F.col("customer_id").isNotNull()).select(
+        "customer_id", F.lit(1).cast("bigint").alias("times"), "in_base", "entered", "left", "has_new", "has_late"
+    )
+    nobody = decided.where(F.col("customer_id").isNull())
+    others = difference(
+        decided.join(apart, "customer_id", "left_semi").unionByName(nobody), base.join(apart, "customer_id", "left_semi")
+    )
+    return told.join(apart, "customer_id", "left_anti").unionByName(others)
 
 
 @dataclass(frozen=True)
@@ -211,17 +244,21 @@ def under_canonical_ids(members: DataFrame, aliases: DataFrame | None) -> DataFr
     """
     if aliases is None:
         return members
-    ids_of = aliases.select("customer_id", F.col("canonical_id").alias("owner"))
-    owners = ids_of.unionByName(ids_of.select(F.col("owner").alias("customer_id"), "owner").distinct())
-    touched = members.join(owners, "customer_id")
+    touched = members.join(owners(aliases), "customer_id")
     together = F.sort_array(F.flatten(F.collect_list("segments")))
     # Sorted by id, then by since: the first of each id is the earliest.
     merged = touched.groupBy(F.col("owner").alias("customer_id")).agg(together.alias("all")).select(
         "customer_id",
         F.filter("all", lambda one, place: (place == 0) | (one["id"] != F.get("all", place - 1)["id"])).alias("segments"),
     )
-    return members.join(owners.select("customer_id"), "customer_id", "left_anti").select(
+    return members.join(owners(aliases).select("customer_id"), "customer_id", "left_anti").select(
         "customer_id", "segments").unionByName(merged)
+
+
+def owners(aliases: DataFrame) -> DataFrame:
+    """(customer_id, owner) of every id that stands in `aliases`, canonical ones under themselves."""
+    ids_of = aliases.select("customer_id", F.col("canonical_id").alias("owner"))
+    return ids_of.unionByName(ids_of.select(F.col("owner").alias("customer_id"), "owner").distinct())
 
 
 def mixed(held: DataFrame, base: DataFrame, recomputed: Collection[str]) -> DataFrame:

@@ -445,6 +445,8 @@ def test_memberships_are_listed_with_their_days():
     assert [[(part["id"], part["since"]) for part in row] for row in found.column("segments").to_pylist()] == [
         [("a", old), ("b", tonight), ("d", tonight)], [("c", frozen)], [],
     ]
+    assert found.column("entered").to_pylist() == [["b", "d"], ["c"], []]
+    assert found.column("left").to_pylist() == [["gone"], ["a"], []]
     bits = np.unpackbits(matrix(found.column("member_of")), axis=1, count=4, bitorder="little")
     assert bits.tolist() == [[1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
 

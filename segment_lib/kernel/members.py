@@ -26,7 +26,8 @@ class Listing:
     """How memberships are listed. Input columns: ``_decided``, the kernel's bits; ``_others``, array of names that
     Columns decided; ``_base`` and ``_carried``, arrays of (id, since) of the base and of what held segments show.
 
-    All other columns go through. `decided` are the names that the kernel's bits stand for, `evaluated` those of tonight
+    All other columns go through. ``entered`` and ``left`` are the names of segments in which a customer is and was not in the
+    base, and the other way round. `decided` are the names that the kernel's bits stand for, `evaluated` those of tonight
     and `held` those that keep their members. With `bits`, ``member_of`` has the memberships as bits in the order of
     `names`.
     """
@@ -63,7 +64,8 @@ class Listing:
             members[:, [place[self.decided[number]] for number in kept]] = own[:, kept]
         others = batch.column("_others")
         members[_rows(others), np.asarray(pc.index_in(others.flatten(), texts))] = True
-        known = [_entries(batch.column("_base"), texts)]
+        base = _entries(batch.column("_base"), texts)
+        known = [base]
         if self.held:
             row, number, day = _entries(batch.column("_carried"), texts)
             held = np.array([name in self.held for name in names])[number]
@@ -85,9 +87,36 @@ class Listing:
             if name not in self.TAKEN
         }
         columns["segments"] = pa.ListArray.from_arrays(pa.array(offsets), entries)
+        columns["entered"], columns["left"] = _moves(members, batch.column("_base"), base, texts)
         if self.bits:
             columns["member_of"] = packed(members)
         return pa.record_batch(columns)
+
+
+def _moves(
+    members: np.ndarray, base: pa.ListArray, known: tuple[np.ndarray, np.ndarray, np.ndarray], texts: pa.Array
+) -> tuple[pa.ListArray, pa.ListArray]:
+    """The names entered and left, a list each for every row; `known` are the entries of the base that have a number."""
+    count, width = members.shape
+    row, number, _ = known
+    entered = members.copy()
+    entered[row, number] = False
+    places = np.flatnonzero(entered)
+    names = base.flatten().field("id")
+    numbers = pc.index_in(names, texts)
+    rows = _rows(base)
+    stays = np.zeros(len(rows), bool)
+    stays[np.asarray(numbers.is_valid())] = members[row, number]
+    return (
+        _lists(places // max(1, width), texts.take(pa.array(places % max(1, width))), count),
+        _lists(rows[~stays], names.filter(pa.array(~stays)), count),
+    )
+
+
+def _lists(row: np.ndarray, values: pa.Array, count: int) -> pa.ListArray:
+    """A list for each of `count` rows, of values in the order of their rows."""
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=count)))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 
 def packed(members: np.ndarray) -> pa.Array:
