@@ -1,4 +1,4 @@
-"""The memory that a process and all its children hold, as /proc tells it."""
+"""The memory that a process and all its children hold, and the time they have computed, as /proc tells it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,24 @@ def resident(pid: int) -> int:
     for member in family:
         family.extend(child for child in children.get(member, ()) if not found[child].just_forked(found.get(member)))
     return sum(found[member].resident for member in family if member in found) * os.sysconf("SC_PAGE_SIZE")
+
+
+def computed(pid: int) -> float:
+    """Seconds of processor time of a process and its descendants, those that have ended included."""
+    children: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(entry.name))
+        # utime, stime, and those of children that were waited for
+        ticks[int(entry.name)] = sum(map(int, fields[11:15]))
+    family = [pid]
+    for member in family:
+        family.extend(children.get(member, ()))
+    return sum(ticks.get(member, 0) for member in family) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)

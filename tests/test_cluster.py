@@ -10,16 +10,13 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from datetime import date
 from pathlib import Path
 
-import pyspark
 import pytest
+from benchmarks.standalone import SPARK_HOME, Cluster
 from hooks import hooked
 
 from segment_lib import generate
@@ -31,78 +28,7 @@ from segment_lib.settings import Settings
 from segment_lib.storage import Lake
 
 ROOT = Path(__file__).parent.parent
-SPARK_HOME = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
 DAY = date(2026, 3, 31)
-PATIENCE = 120
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Cluster:
-    """A standalone master and two workers of one core each."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.port, self.ui = folder, free_port(), free_port()
-        self.url = f"spark://127.0.0.1:{self.port}"
-        self.processes: list[subprocess.Popen] = []
-
-    def __enter__(self) -> Cluster:
-        try:
-            ports = ("--port", str(self.port), "--webui-port", str(self.ui))
-            self._start("master", "master.Master", "--host", "127.0.0.1", *ports)
-            for name in ("first", "second"):
-                self._start(
-                    name, "worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g",
-                    "--webui-port", "0", "--work-dir", str(self.folder / name), self.url,
-                )
-            self._wait_for_workers()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def _start(self, name: str, part: str, *arguments: str) -> None:
-        environ = {
-            **os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m",
-            "SPARK_NO_DAEMONIZE": "1",
-        }
-        with (self.folder / f"{name}.log").open("w") as log:
-            command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{part}", *arguments]
-            self.processes.append(subprocess.Popen(command, env=environ, cwd=self.folder, stdout=log, stderr=log))
-
-    def state(self) -> dict:
-        """What the master's own page says, as JSON."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ui}/json/", timeout=5) as answer:
-            return json.load(answer)
-
-    def _wait_for_workers(self) -> None:
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            assert all(process.poll() is None for process in self.processes), self._logs()
-            try:
-                if sum(worker["state"] == "ALIVE" for worker in self.state()["workers"]) == 2:
-                    return
-            except (OSError, ValueError):
-                pass  # the master does not answer yet, or only with its page for people
-            time.sleep(0.5)
-        pytest.fail(f"the cluster did not start within {PATIENCE} s: {self._logs()}")
-
-    def _logs(self) -> str:
-        return "\n".join(file.read_text()[-1500:] for file in sorted(self.folder.glob("*.log")))
 
 
 @pytest.fixture(scope="module")
@@ -173,5 +99,5 @@ def test_the_nightly_run_on_a_cluster(spark, cluster, product, tmp_path):
 
     assert [app["name"] for app in cluster.state()["completedapps"]] == ["run.py"]
     # Both workers had an executor of the run: each keeps a folder for every application it worked for.
-    for name in ("first", "second"):
+    for name in cluster.names:
         assert list((cluster.folder / name).glob("app-*/*/stderr"))
