@@ -112,7 +112,7 @@ def compute(
         scan = evaluate.scan(
             plan, lake, work.pins, run_id,
             base_as_of=base.as_of if base else None, base_at=base.pinned_at if base else None,
-            engine=lake.settings.engine, keeping=_keeping(lake.settings, run_id, plan.clock.snapshot_date),
+            engine=lake.settings.engine, keeping=_keeping(lake.settings, work, run_id),
         )
     pending, plan = plan, plan.stall(scan.faults)
     scored = None
@@ -167,11 +167,12 @@ def compute(
     )
 
 
-def _keeping(settings: Settings, run_id: str, day: date) -> Keeping | None:
+def _keeping(settings: Settings, work: Preparation, run_id: str) -> Keeping | None:
     """How rows are kept for the nights to come; None when they are not."""
     if settings.incremental == "never":
         return None
-    return Keeping(run_id, day, least=KEPT_FROM if settings.incremental == "auto" else 0)
+    least = KEPT_FROM if settings.incremental == "auto" else 0
+    return Keeping(run_id, work.snapshot_date, least, answers=work.copied is None)
 
 
 def _analytics(work: Preparation) -> frozenset[str]:

@@ -117,6 +117,8 @@ def test_an_answer_that_is_not_as_kept(spark, tmp_path, always):
     assert nightly.read_history(lake).dates == (drawn.snapshot_date,)
     again = run(1, full=True)
     assert again.record.state.publishes and os.listdir(folder) == [again.run_id]
+    some = next(planned.id for planned in loaded.segments if planned.kind != "static")
+    assert run(1, only=(some,)).record.state.publishes and os.listdir(folder) == [again.run_id]
     told = json.loads((folder / again.run_id / "answers.json").read_text())
     assert set(told["files"]) == {"events", "orders", "lists"} and told["literals"]
 

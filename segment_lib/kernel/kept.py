@@ -57,6 +57,8 @@ class Keeping:
     snapshot_date: date
     #: Bytes of data files from which on it is done.
     least: int = 0
+    #: Whether answers are kept too: not of a run of some segments, for the next night's are those of all.
+    answers: bool = True
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def arrived(
     worth = keeping is not None and sum(source.size for source in of_files) >= max(1, keeping.least)
     shelf = kept(lake, keeping, partitions) if worth else None
     tonight = None
-    if shelf is not None and len(of_files) == len(SOURCES):
+    if shelf is not None and shelf.keeping.answers and len(of_files) == len(SOURCES):
         tonight = answered(lake, shelf.keeping, spec, shelf.partitions, {source.name: source.listed for source in of_files})
     faults = {source.name: source.faults for source in sources if isinstance(source, _Frame)}
     passed = {
