@@ -10,17 +10,20 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from segment_lib import axis, customer_totals, snapshot
+from segment_lib import axis, core, customer_totals, snapshot
 from segment_lib.columns import Names, test_column
+from segment_lib.kernel.base import PackedBase
 from segment_lib.kernel.members import Listing
 from segment_lib.limits import cut
-from segment_lib.plan import EvaluationPlan
+from segment_lib.plan import EvaluationPlan, PlannedSegment
 from segment_lib.ranks import exact_percentiles
 from segment_lib.scan import DECIDED, Scan, field_name, scan
 from segment_lib.scores import staged_name
 from segment_lib.storage import Lake
 
 MEMBERSHIP = "array<struct<id:string,since:date>>"
+#: The name under which the memberships alone are staged, to become files of their table.
+MEMBERS = "members"
 
 
 def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None = None) -> DataFrame:
@@ -31,20 +34,23 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
 
 def stage_decided(
     lake: Lake, run_id: str, plan: EvaluationPlan, found: Scan, base: DataFrame | None,
-    fixed_members: DataFrame | None = None,
+    fixed_members: DataFrame | None = None, packed: PackedBase | None = None,
 ) -> DataFrame:
     """One row per evaluated customer with the segments they are in tonight.
 
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
-    have (customer_id, segments). Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
+    have (customer_id, segments). `packed` is the base as bytes, which are read in its place where Columns need no lists
+    of it. Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
     orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a
     member there, else the snapshot date. in_base, entered and left say how that differs from `base`. A plan of all totals
     adds what `segment_sums.summed` takes, one that asks for the orders of the day adds their ids (`axis`).
     """
-    rows, listing = _undecided(plan, found, base, fixed_members)
+    rows, listing = _undecided(plan, found, base, fixed_members, packed)
     if listing is None:
         return lake.stage("decided", run_id, rows)
-    return lake.stage_batches("decided", run_id, rows, listing.batches, _schema(rows, listing))
+    return lake.stage_batches(
+        "decided", run_id, rows, listing.batches, _schema(rows, listing), {MEMBERS: ("customer_id", "segments")}
+    )
 
 
 def _schema(rows: DataFrame, listing: Listing) -> StructType:
@@ -56,7 +62,8 @@ def _schema(rows: DataFrame, listing: Listing) -> StructType:
 
 
 def _undecided(
-    plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None
+    plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None,
+    packed: PackedBase | None = None,
 ) -> tuple[DataFrame, Listing | None]:
     """The rows of `stage_decided`; with a listing, what the memberships are listed from in the place of them."""
     customers = found.customers.where("_evaluated")
@@ -68,11 +75,16 @@ def _undecided(
         since=lambda segment: _since(plan, segment, decided),
     )
     names = replace(names, bounds=exact_percentiles(customers, plan.percentiles, names))
-    rows = _with_memberships(customers, base, "_base")
+    undecided = [planned for planned in plan.segments if planned.id not in decided]
+    if not decided or _needs_lists(plan, undecided, fixed_members):
+        packed = None
+    if packed is None:
+        rows = _with_memberships(customers, base, "_base").withColumn("_packed", F.lit(None).cast("binary"))
+    else:
+        rows = customers.join(packed.frame, "customer_id", "left").select(*customers.columns, "_base", "_packed")
     rows = _with_memberships(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
         "_carried", F.col("_base") if plan.held else F.lit(None).cast(MEMBERSHIP)
     )
-    undecided = [planned for planned in plan.segments if planned.id not in decided]
     for _, grouped in groupby(sorted(undecided, key=lambda planned: planned.level), key=lambda planned: planned.level):
         level = tuple(grouped)
         # One select a level of references, so that a segment referred to often is evaluated once.
@@ -93,12 +105,13 @@ def _undecided(
         ]
     else:
         evaluated = frozenset(planned.id for planned in plan.segments)
-        listing = Listing(found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed)
+        names_of_base = packed.names if packed else ()
+        listing = Listing(found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed, names_of_base)
         truths = [F.when(F.col(_truth(planned.id)), F.lit(planned.id)) for planned in undecided]
         memberships = [
             F.col(DECIDED).alias("_decided"),
             (F.array_compact(F.array(*truths)) if truths else F.array().cast("array<string>")).alias("_others"),
-            F.col("_base"), F.col("_carried"),
+            F.col("_base"), F.col("_packed"), F.col("_carried"),
         ]
     return rows.select(
         "customer_id",
@@ -108,12 +121,19 @@ def _undecided(
         *(customer_totals.money(name).alias(name) for name in ("gross_revenue", "net_revenue")),
         F.col("_has_new").alias("has_new"),
         F.col("_has_late").alias("has_late"),
-        F.col("_base").isNotNull().alias("in_base"),
+        (F.col("_base").isNotNull() | F.col("_packed").isNotNull()).alias("in_base"),
         *memberships,
         *([F.col(axis.STAGED).alias(axis.DECIDED)] if plan.day_orders else ()),
         *([_member_of(plan)] if summed and listing is None else ()),
         *(_summed(plan, lost, customers.columns) if summed else ()),
     ), listing
+
+
+def _needs_lists(plan: EvaluationPlan, undecided: Collection[PlannedSegment], fixed_members: DataFrame | None) -> bool:
+    """Whether Columns look into the memberships of the base: what held segments carry, or since when somebody is a member."""
+    return (bool(plan.held) and fixed_members is None) or any(
+        isinstance(node, core.Since) for planned in undecided for node in planned.reduced.walk()
+    )
 
 
 def groups(plan: EvaluationPlan) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, DefinitionState
 from segment_lib.gates import Facts
 from segment_lib.figures import EVERYONE
+from segment_lib.kernel.base import packed_base
 from segment_lib.kernel.kept import Keeping
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preparation import Preparation
@@ -129,7 +130,9 @@ def compute(
         aliases = lake.aliases(work.pins.get("aliases", -1))
         ours = snapshot.under_canonical_ids(before, aliases)
         fixed_members = _fixed_members(lake, history, work, statics, ours)
-        decided = evaluate.stage_decided(lake, run_id, plan, scan, ours, fixed_members)
+        expected = {*evaluate.groups(plan), *(base.definition_hashes if base else ())}
+        packed = packed_base(lake, base, expected, aliases) if base and known else None
+        decided = evaluate.stage_decided(lake, run_id, plan, scan, ours, fixed_members, packed)
     with step("compare"):
         found = snapshot.difference_of_decided(lake, run_id, decided, before, aliases)
         difference = lake.stage("difference", run_id, found)

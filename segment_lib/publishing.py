@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from segment_lib import axis, definitions_log, holdouts, metrics, overlaps, profiles, rebuild, snapshot, static
+from segment_lib import axis, definitions_log, evaluate, holdouts, metrics, overlaps, profiles, rebuild, snapshot, static
 from segment_lib.figures import EVERYONE
 from segment_lib.metrics import SegmentMetrics
 from segment_lib.night import Night, redefined
@@ -38,7 +38,8 @@ class Written:
 def write(lake: Lake, night: Night, history: History) -> Written:
     """Writes the rows of one run: members and changes, figures and overlaps, definitions, who is frozen or held out, orders."""
     run_id = night.stamp.run_id
-    lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
+    if not lake.adopt("memberships", evaluate.MEMBERS, night.partition, run_id):
+        lake.replace("memberships", snapshot.memberships(night.decided, night.stamp), night.partition, run_id)
     if night.scored is not None:
         _write_scores(lake, night, night.scored)
     if night.freezing:

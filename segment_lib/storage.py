@@ -6,8 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from segment_lib import inputs, parts
+from segment_lib import commits, inputs, parts
 from segment_lib.errors import InputError, StorageError, nearest
 from segment_lib.hadoop_files import SPARK_ERRORS, Files, error_class
 from segment_lib.paths import absolute, literal_path, scheme_of
@@ -320,12 +320,32 @@ class Lake:
         A table of an earlier version gets the columns that are new. Rows of `df` that lie outside it are refused and nothing changes.
         """
         path = self._writable(table)
-        if not self.exists(table):
-            # The first write has nothing to replace, and still must refuse rows that lie outside.
-            self._guard(table, lambda: self._writer(table, df.limit(0), run_id).mode("append").save(path))
+        # The first write has nothing to replace, and still must refuse rows that lie outside.
+        self._create(table, df, run_id)
         writer = self._writer(table, df, run_id).mode("overwrite").option("replaceWhere", condition(partition))
         writer = writer.option("mergeSchema", "true").options(**options)
         self._guard(table, lambda: writer.save(path))
+
+    def _create(self, table: str, df: DataFrame, run_id: str) -> None:
+        """An empty table with the columns of `df`, where there is none."""
+        if not self.exists(table):
+            self._guard(table, lambda: self._writer(table, df.limit(0), run_id).mode("append").save(self.path(table)))
+
+    def adopt(self, table: str, staged: str, partition: Mapping[str, str | date], run_id: str) -> bool:
+        """Makes files of a table of the parts that a run staged apart under a name (`stage_batches`), in one commit.
+
+        They are moved, and no row is read. The partition has no rows yet. False, and nothing happens, where no parts were
+        staged: on an object store, and where Columns staged rows.
+        """
+        folder = self._staging(run_id, staged)
+        if scheme_of(folder) or not os.path.isdir(folder):
+            return False
+        path = self._writable(table)
+        self._create(table, self._no_rows(table), run_id)
+        files = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith("part-"))
+        values = {column: str(value) for column, value in partition.items()}
+        self._guard(table, lambda: commits.adopt(self.spark, path, files, values, self._metadata(run_id, table)))
+        return True
 
     def delete(self, table: str, where: Mapping[str, Values], run_id: str) -> None:
         """Delete the rows that equal `where`. The table's log keeps the values: no personal ones belong here."""
@@ -416,20 +436,25 @@ class Lake:
         return self.staged(name, run_id, df.schema)
 
     def stage_batches(
-        self, name: str, run_id: str, df: DataFrame, made: Callable[[Iterator], Iterator], schema: T.StructType
+        self, name: str, run_id: str, df: DataFrame, made: Callable[[Iterator], Iterator], schema: T.StructType,
+        apart: Mapping[str, Sequence[str]] | None = None,
     ) -> DataFrame:
         """As `stage`, of what `made` makes of the frame's batches in Python.
 
         On the machine's file system the tasks that make them write them too: a list goes to the JVM and from there to a
         file entry by entry, which takes twenty times as long as Arrow does. Written are parts of their own names, so a
-        task that is tried again replaces what it left.
+        task that is tried again replaces what it left. There, the columns of `apart` are written once more under names
+        of their own, for `adopt`.
         """
         path = self._staging(run_id, name)
         if scheme_of(path):
             return self.stage(name, run_id, df.mapInArrow(made, schema))
-        shutil.rmtree(path, ignore_errors=True)
-        os.makedirs(path)
-        written = df.mapInArrow(partial(parts.write, made=made, folder=path), "part string")
+        folders: dict[str, Sequence[str] | None] = {path: None}
+        folders |= {self._staging(run_id, other): columns for other, columns in (apart or {}).items()}
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.makedirs(folder)
+        written = df.mapInArrow(partial(parts.write, made=made, folders=folders), "part string")
         try:
             written.count()
         except SPARK_ERRORS as error:
