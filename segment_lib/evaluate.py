@@ -105,8 +105,10 @@ def _undecided(
         ]
     else:
         evaluated = frozenset(planned.id for planned in plan.segments)
-        names_of_base = packed.names if packed else ()
-        listing = Listing(found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed, names_of_base)
+        listing = Listing(
+            found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed, packed.names if packed else (),
+            held_as_base=fixed_members is None,
+        )
         truths = [F.when(F.col(_truth(planned.id)), F.lit(planned.id)) for planned in undecided]
         memberships = [
             F.col(DECIDED).alias("_decided"),
@@ -130,9 +132,11 @@ def _undecided(
 
 
 def _needs_lists(plan: EvaluationPlan, undecided: Collection[PlannedSegment], fixed_members: DataFrame | None) -> bool:
-    """Whether Columns look into the memberships of the base: what held segments carry, or since when somebody is a member."""
-    return (bool(plan.held) and fixed_members is None) or any(
-        isinstance(node, core.Since) for planned in undecided for node in planned.reduced.walk()
+    """Whether Columns look into the memberships of the base: since when somebody is a member, or who a held segment has."""
+    carried = plan.held if fixed_members is None else frozenset()
+    return any(
+        isinstance(node, core.Since) or (isinstance(node, core.Member) and node.segment in carried)
+        for planned in undecided for node in planned.reduced.walk()
     )
 
 

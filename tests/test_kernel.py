@@ -8,26 +8,31 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from delta import DeltaTable
+from pyspark.sql import functions as F
 from agreement import engine_members, segments_of, settings_for, write
 from oracle import members
 from strategies import CATALOGUE, batch, previous_members
 
-from segment_lib import core, nightly
+from segment_lib import core, evaluate, nightly, snapshot
 from segment_lib.catalogue import Type
 from segment_lib.clock import Clock, Interval
 from segment_lib.customer_totals import CONTACT_FIELDS
 from segment_lib.definition import Loaded
 from segment_lib.data_files import paths_of
+from segment_lib.definition.references import dependants
 from segment_lib.definition.segment import Segment
 from segment_lib.errors import StorageError
-from segment_lib.kernel import compare, decide, kept, parcels, people
+from segment_lib.kernel import base, compare, decide, kept, parcels, people
 from segment_lib.kernel.aggregates import Selected, aggregate
+from segment_lib.kernel.base import packed_base
 from segment_lib.kernel.keys import arrow_of, keys_of
 from segment_lib.kernel.members import SEGMENT, Listing, matrix, packed
 from segment_lib.kernel.rows import Lines, Rows, distinct_pairs, micros, window_of
@@ -207,19 +212,32 @@ def test_everything_staged_is_what_columns_stage(spark, tmp_path, monkeypatch, b
         assert row == {column: rows["columns"][name][column] for column in row}
 
 
-def test_a_night_publishes_the_same(spark, tmp_path):
-    """Members, changes and metrics of two nights by either engine."""
+@pytest.mark.parametrize("by_bytes", [True, False])
+def test_nights_publish_the_same(spark, tmp_path, monkeypatch, by_bytes):
+    """Members, changes and metrics of three nights by either engine; before the third two are merged and a file is gone.
+
+    `by_bytes` leaves out what looks into the lists of the base, so that it is read as bytes.
+    """
     drawn = batch(11, 45)
-    published = {}
+    segments = segments_of(drawn.definitions, settings_for(str(tmp_path), drawn.zone.key))
+    if by_bytes:
+        segments = without_since(segments, settings_for(str(tmp_path), drawn.zone.key), drawn.snapshot_date)
+    as_bytes = []
+    looks = evaluate._needs_lists
+    monkeypatch.setattr(evaluate, "_needs_lists", lambda *given: as_bytes.append(not looks(*given)) or looks(*given))
+    published, files = {}, {}
     for engine in ("columns", "kernel"):
         conf = settings_for(str(tmp_path / engine), drawn.zone.key)
         settings = Settings(**{**conf.model_dump(), "gates": {}, "engine": engine})
         lake = Lake(spark, settings)
-        write(spark, lake, drawn.data)
-        loaded = Loaded(tuple(segments_of(drawn.definitions, settings)))
-        for back in (1, 0):
-            nightly.run(
-                lake, settings, loaded, snapshot_date=drawn.snapshot_date - timedelta(days=back),
+        write(spark, lake, replace(drawn.data, aliases=[]))
+        for back in (2, 1, 0):
+            if back == 0:
+                lake = Lake(spark, settings)
+                write(spark, lake, drawn.data, only=("aliases",))
+            last = segments[1:] if back == 0 else segments
+            outcome = nightly.run(
+                lake, settings, Loaded(tuple(last)), snapshot_date=drawn.snapshot_date - timedelta(days=back),
                 now=datetime(2100, 1, 1, tzinfo=UTC),
             )
         published[engine] = {
@@ -229,8 +247,46 @@ def test_a_night_publishes_the_same(spark, tmp_path):
             )
             for table in ("memberships", "membership_changes", "segment_metrics", "segment_overlaps")
         }
+        files[engine] = paths_of(lake.read("memberships").where(F.col("run_id") == outcome.run_id))
     assert published["kernel"] == published["columns"]
     assert all(published["kernel"].values())
+    assert as_bytes[-3:] == [by_bytes] * 3
+    # The kernel's tasks wrote them; Spark's own parts bear other names.
+    assert all(file.endswith(".zstd.parquet") and f"run_id={outcome.run_id}" in file for file in files["kernel"])
+    assert not any(file.endswith(".zstd.parquet") for file in files["columns"])
+
+
+def without_since(segments, settings, day):
+    """Those that ask since when nobody is a member, themselves or by those they refer to."""
+    plan = build_plan(segments, settings.names(), Clock(day, settings.zone))
+    asking = {one.id for one in plan.segments if any(isinstance(node, core.Since) for node in one.reduced.walk())}
+    names = asking | {one.id for one in segments if one.kind == "static"}
+    names |= dependants(names, {one.id: one.references() for one in segments})
+    return [one for one in segments if one.id not in names]
+
+
+def test_a_base_is_read_as_it_is_stored(spark, tmp_path):
+    """As lists and as bytes, whichever names are expected; the files of other runs are left alone."""
+    settings = settings_for(str(tmp_path), "UTC")
+    lake = Lake(spark, settings)
+    old, new = date(2025, 5, 5), date(1969, 12, 31)
+    stored = {"x": [("a", old), ("b", new)], "y": [], "z": [("b", old)]}
+
+    def write_run(run_id, members):
+        rows = [(date(2026, 1, 1), run_id, name, inside) for name, inside in members.items()]
+        partition = {"snapshot_date": date(2026, 1, 1), "run_id": run_id}
+        lake.replace("memberships", spark.createDataFrame(rows, lake.schema("memberships")), partition, run_id)
+
+    write_run("r1", stored)
+    write_run("r2", {"x": [("c", old)]})
+    run = SimpleNamespace(snapshot_date=date(2026, 1, 1), run_id="r1")
+    for names in ((), ("b",), ("a", "b", "other")):
+        found = packed_base(lake, run, names, None)
+        assert found.names == tuple(sorted(names))
+        lists = found.frame.mapInArrow(partial(base._listed, names=found.names), snapshot.MEMBERS)
+        assert {name: sorted(map(tuple, inside)) for name, inside in lists.collect()} == stored
+        strange = {name for name, *_, others in found.frame.collect() if others}
+        assert strange == {name for name, inside in stored.items() if {id for id, _ in inside} - set(names)}
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
@@ -429,15 +485,24 @@ def test_a_program_has_each_part_once_and_after_what_it_needs():
     assert all(operand < number for number, step in enumerate(program.steps) for operand in step.operands)
 
 
-def test_memberships_are_listed_with_their_days():
-    listing = Listing(("b", "gone", "a"), frozenset("abd"), frozenset("c"), date(2026, 1, 31), bits=True)
+@pytest.mark.parametrize("numbered", [(), ("a",), ("other", "gone", "a")])
+def test_memberships_are_listed_with_their_days(numbered):
+    """Entries of the base come as lists or, those of segments that are `numbered`, as bytes."""
+    listing = Listing(("b", "gone", "a"), frozenset("abd"), frozenset("c"), date(2026, 1, 31), bits=True, base_names=numbered)
     old, frozen = date(2025, 5, 5), date(2024, 4, 4)
     entries = pa.list_(SEGMENT)
     batch_ = pa.record_batch({
         "customer_id": ["x", "y", "z"],
         "_decided": packed(np.array([[True, True, True], [False, True, False], [False, False, False]])),
         "_others": pa.array([["d"], [], []], pa.list_(pa.string())),
-        "_base": pa.array([[{"id": "a", "since": old}, {"id": "gone", "since": old}], [{"id": "a", "since": old}], []], entries),
+        "_base": pa.array(
+            [[{"id": id, "since": old} for id in row if id not in numbered] or None for row in (["a", "gone"], ["a"], [])], entries
+        ),
+        "_packed": base._of_lists(
+            pa.record_batch({"customer_id": ["x", "y", "z"], "segments": pa.array(
+                [[{"id": "a", "since": old}, {"id": "gone", "since": old}], [{"id": "a", "since": old}], []], entries
+            )}), pa.array(numbered, pa.string()),
+        ).column("_packed"),
         "_carried": pa.array([[{"id": "a", "since": frozen}], [{"id": "c", "since": frozen}], []], entries),
     })
     (found,) = listing.batches([batch_])

@@ -33,7 +33,7 @@ class Listing:
 
     All other columns go through. ``entered`` and ``left`` are the names of segments in which a customer is and was not in the
     base, and the other way round. `decided` are the names that the kernel's bits stand for, `evaluated` those of tonight
-    and `held` those that keep their members. With `bits`, ``member_of`` has the memberships as bits in the order of
+    and `held` those that keep their members, with `held_as_base` those of the base, too. With `bits`, ``member_of`` has the memberships as bits in the order of
     `names`.
     """
 
@@ -46,6 +46,7 @@ class Listing:
     snapshot_date: date
     bits: bool
     base_names: tuple[str, ...] = ()
+    held_as_base: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,15 +72,14 @@ class Listing:
         others = batch.column("_others")
         members[_rows(others), np.asarray(pc.index_in(others.flatten(), texts))] = True
         base = (of_lists(batch.column("_base")), of_bytes(batch.column("_packed"), pa.array(self.base_names, pa.string())))
-        known = list(base)
-        if self.held:
-            held = of_lists(batch.column("_carried")).among(pa.array(sorted(self.held), pa.string()))
-            members[held.row, held.numbered(texts)] = True
-            # Last, because what held segments carry holds also where the base says otherwise.
-            known.append(held)
+        carried = [*(base if self.held_as_base else ()), of_lists(batch.column("_carried"))]
+        held = [entries.among(pa.array(sorted(self.held), pa.string())) for entries in carried]
+        for entries in held:
+            members[entries.row, entries.numbered(texts)] = True
         places = np.flatnonzero(members)
         since = np.full(len(places), (self.snapshot_date - _FIRST_DAY).days, np.int32)
-        for entries in known:
+        # What held segments carry comes last, because it holds also where the base says otherwise.
+        for entries in (*base, *held):
             own = entries.among(texts)
             before = own.row * width + own.numbered(texts)
             found = np.searchsorted(places, before)
