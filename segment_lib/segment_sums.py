@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
+from scipy import sparse
 
 from segment_lib.figures import EVERYONE, LOST
 from segment_lib.kernel.members import matrix
@@ -81,20 +82,21 @@ class _Accumulated:
 
     def add(self, member: np.ndarray, totals: np.ndarray, bins: Entries) -> None:
         """Adds customers: `member` (customers x groups, boolean), `totals` (customers x totals) and `bins`."""
-        matrix = member.T.astype(np.float64)
+        own = member.astype(np.float64)
         # Halves of 32 bits: a float64 holds their sums over a batch exactly, and floats have the fast matrix product.
-        self.low += (matrix @ (totals & (2**_HALF - 1)).astype(np.float64)).astype(np.int64)
+        self.low += (own.T @ (totals & (2**_HALF - 1)).astype(np.float64)).astype(np.int64)
         high = totals >> _HALF
         if high.any():
-            self.high += (matrix @ high.astype(np.float64)).astype(np.int64)
+            self.high += (own.T @ high.astype(np.float64)).astype(np.int64)
         for name, (customer, place) in bins.items():
-            width = self.bins[name].shape[1]
-            entry, group = np.nonzero(member[customer])
-            counts = np.bincount(group * width + place[entry], minlength=self.bins[name].size)
-            self.bins[name] += counts.reshape(self.bins[name].shape)
+            # How often each customer counts in each bin; mostly never, so the product is with what is there alone.
+            counts = sparse.csr_array(
+                (np.ones(len(place)), (place, customer)), shape=(self.bins[name].shape[1], len(member))
+            )
+            self.bins[name] += (counts @ own).T.astype(np.int64)
         if self.shared is not None:
-            own = member[:, : len(self.shared)].astype(np.float32)
-            self.shared += (own.T @ own).astype(np.int64)
+            groups = member[:, : len(self.shared)].astype(np.float32)
+            self.shared += (groups.T @ groups).astype(np.int64)
 
     def cells(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """(group, cell, high, low) of what is not zero."""
