@@ -335,13 +335,16 @@ class Lake:
         """Makes files of a table of the parts that a run staged apart under a name (`stage_batches`), in one commit.
 
         They are moved, and no row is read. The partition has no rows yet. False, and nothing happens, where no parts were
-        staged: on an object store, and where Columns staged rows.
+        staged (on an object store, and where Columns staged rows) and where files do not have the table's own names.
         """
         folder = self._staging(run_id, staged)
         if scheme_of(folder) or not os.path.isdir(folder):
             return False
         path = self._writable(table)
         self._create(table, self._no_rows(table), run_id)
+        _, plain = self.layout(table)
+        if not plain:
+            return False
         files = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith("part-"))
         values = {column: str(value) for column, value in partition.items()}
         self._guard(table, lambda: commits.adopt(self.spark, path, files, values, self._metadata(run_id, table)))

@@ -35,8 +35,10 @@ from segment_lib.kernel.task import evaluated
 from segment_lib.plan import SOURCES
 from segment_lib.storage import Lake
 
-#: Bytes of input, as they are stored, for one partition.
-PARTITION_BYTES = 64 << 20
+#: Bytes of input, as they are stored, for one partition; from so many partitions on they grow to the second size, because
+#: every block of rows is a parcel of its own for each of them.
+PARTITION_BYTES = (64 << 20, 128 << 20)
+MANY_PARTITIONS = 1_000
 #: Columns of customers that go through beside their fields.
 PASSED = {
     "_reject_customers": "string", "_rows_customers": "bigint", "_known": "boolean", "_created_later": "boolean",
@@ -80,7 +82,7 @@ def arrived(
     """The rows of all sources, brought together. With `keeping`, parcels stay for later nights."""
     sources = [_source(spec.sources[source], spec, lake, pins, base_at, who) for source in SOURCES]
     customers = _customers(spec, lake, pins, base_as_of, who)
-    partitions = max(1, -(-sum(source.size for source in (*sources, customers)) // PARTITION_BYTES))
+    partitions = partitions_for(sum(source.size for source in (*sources, customers)))
     of_files = [source for source in sources if isinstance(source, _Files)]
     worth = keeping is not None and sum(source.size for source in of_files) >= max(1, keeping.least)
     shelf = kept(lake, keeping, partitions) if worth else None
@@ -110,6 +112,16 @@ def arrived(
     ]
     brought = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
     return Arrived(brought, work, StructType.fromDDL(ddl), tonight)
+
+
+def partitions_for(size: int) -> int:
+    """How many partitions rows of `size` bytes are brought to.
+
+    >>> partitions_for(0), partitions_for(640 << 20), partitions_for(100 << 30), partitions_for(1 << 40)
+    (1, 10, 1001, 8192)
+    """
+    usual, largest = PARTITION_BYTES
+    return max(1, -(-size // min(max(usual, size // MANY_PARTITIONS), largest)))
 
 
 @dataclass(frozen=True)
