@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from delta import DeltaTable
 from pyspark.sql import functions as F
@@ -265,8 +266,12 @@ def without_since(segments, settings, day):
     return [one for one in segments if one.id not in names]
 
 
-def test_a_base_is_read_as_it_is_stored(spark, tmp_path):
-    """As lists and as bytes, whichever names are expected; the files of other runs are left alone."""
+@pytest.mark.parametrize("row_groups", [False, True])
+def test_a_base_is_read_as_it_is_stored(spark, tmp_path, row_groups):
+    """As lists and as bytes, whichever names are expected; the files of other runs are left alone.
+
+    `row_groups`: a file has one for each row, each with a dictionary of its own, as those have that tasks wrote.
+    """
     settings = settings_for(str(tmp_path), "UTC")
     lake = Lake(spark, settings)
     old, new = date(2025, 5, 5), date(1969, 12, 31)
@@ -275,9 +280,12 @@ def test_a_base_is_read_as_it_is_stored(spark, tmp_path):
     def write_run(run_id, members):
         rows = [(date(2026, 1, 1), run_id, name, inside) for name, inside in members.items()]
         partition = {"snapshot_date": date(2026, 1, 1), "run_id": run_id}
-        lake.replace("memberships", spark.createDataFrame(rows, lake.schema("memberships")), partition, run_id)
+        lake.replace("memberships", spark.createDataFrame(rows, lake.schema("memberships")).coalesce(1), partition, run_id)
 
     write_run("r1", stored)
+    if row_groups:
+        [path] = paths_of(lake.read("memberships"))
+        pq.write_table(pq.ParquetFile(path).read(), path, row_group_size=1)
     write_run("r2", {"x": [("c", old)]})
     run = SimpleNamespace(snapshot_date=date(2026, 1, 1), run_id="r1")
     for names in ((), ("b",), ("a", "b", "other")):

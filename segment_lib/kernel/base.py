@@ -78,9 +78,10 @@ def _packed(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> Iterator
     for batch in batches:
         for path, part, parts in zip(*(batch.column(name).to_pylist() for name in ("path", "part", "parts")), strict=True):
             with pq.ParquetFile(path, read_dictionary=[_IDS]) as file:
-                groups = range(part, file.num_row_groups, parts)
-                for rows in file.iter_batches(_BATCH, list(groups), ["customer_id", "segments"]) if groups else ():
-                    yield _of_lists(rows, numbered)
+                # One row group at a time: each has a dictionary of its own, and a batch of lists can have only one.
+                for group in range(part, file.num_row_groups, parts):
+                    for rows in file.iter_batches(_BATCH, [group], ["customer_id", "segments"]):
+                        yield _of_lists(rows, numbered)
 
 
 def _of_lists(rows: pa.RecordBatch, names: pa.Array) -> pa.RecordBatch:
