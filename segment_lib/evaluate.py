@@ -113,7 +113,8 @@ def _undecided(
         memberships = [
             F.col(DECIDED).alias("_decided"),
             (F.array_compact(F.array(*truths)) if truths else F.array().cast("array<string>")).alias("_others"),
-            F.col("_base"), F.col("_packed"), F.col("_carried"),
+            # Of lists that are NULL one after the other, Arrow's writer goes back to the first for each: empty ones here.
+            *(F.coalesce(name, F.array().cast(MEMBERSHIP)).alias(name) for name in ("_base", "_carried")), F.col("_packed"),
         ]
     return rows.select(
         "customer_id",
