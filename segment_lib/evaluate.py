@@ -12,12 +12,11 @@ from pyspark.sql.types import StructType
 
 from segment_lib import axis, core, customer_totals, snapshot
 from segment_lib.columns import Names, test_column
-from segment_lib.kernel.base import PackedBase
 from segment_lib.kernel.members import Listing
 from segment_lib.limits import cut
-from segment_lib.plan import EvaluationPlan, PlannedSegment
+from segment_lib.plan import EvaluationPlan
 from segment_lib.ranks import exact_percentiles
-from segment_lib.scan import DECIDED, Scan, field_name, scan
+from segment_lib.scan import BASE, DECIDED, Scan, field_name, scan
 from segment_lib.scores import staged_name
 from segment_lib.storage import Lake
 
@@ -34,18 +33,18 @@ def decide(plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_memb
 
 def stage_decided(
     lake: Lake, run_id: str, plan: EvaluationPlan, found: Scan, base: DataFrame | None,
-    fixed_members: DataFrame | None = None, packed: PackedBase | None = None,
+    fixed_members: DataFrame | None = None,
 ) -> DataFrame:
     """One row per evaluated customer with the segments they are in tonight.
 
     `base` is the base snapshot and `fixed_members` the members of held segments when they are not those of the base; both
-    have (customer_id, segments). `packed` is the base as bytes, which are read in its place where Columns need no lists
-    of it. Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
+    have (customer_id, segments). Where the base came with the scan and Columns need no lists of it, `base` is not read.
+    Columns: customer_id, anonymous, lost (by `churn.status`; nobody is without scores),
     orders, gross_revenue, net_revenue, has_new, has_late and segments, sorted by id; since is the base's for who was a
     member there, else the snapshot date. in_base, entered and left say how that differs from `base`. A plan of all totals
     adds what `segment_sums.summed` takes, one that asks for the orders of the day adds their ids (`axis`).
     """
-    rows, listing = _undecided(plan, found, base, fixed_members, packed)
+    rows, listing = _undecided(plan, found, base, fixed_members)
     if listing is None:
         return lake.stage("decided", run_id, rows)
     return lake.stage_batches(
@@ -63,7 +62,6 @@ def _schema(rows: DataFrame, listing: Listing) -> StructType:
 
 def _undecided(
     plan: EvaluationPlan, found: Scan, base: DataFrame | None, fixed_members: DataFrame | None,
-    packed: PackedBase | None = None,
 ) -> tuple[DataFrame, Listing | None]:
     """The rows of `stage_decided`; with a listing, what the memberships are listed from in the place of them."""
     customers = found.customers.where("_evaluated")
@@ -76,12 +74,13 @@ def _undecided(
     )
     names = replace(names, bounds=exact_percentiles(customers, plan.percentiles, names))
     undecided = [planned for planned in plan.segments if planned.id not in decided]
-    if not decided or _needs_lists(plan, undecided, fixed_members):
-        packed = None
-    if packed is None:
-        rows = _with_memberships(customers, base, "_base").withColumn("_packed", F.lit(None).cast("binary"))
+    numbered = found.base
+    if numbered is None or needs_lists(plan, fixed_members is not None):
+        numbered = ()
+        others = customers.drop(*BASE).withColumn("_packed", F.lit(None).cast("binary"))
+        rows = _with_memberships(others, base, "_base")
     else:
-        rows = customers.join(packed.frame, "customer_id", "left").select(*customers.columns, "_base", "_packed")
+        rows = customers
     rows = _with_memberships(rows, fixed_members, "_carried") if fixed_members is not None else rows.withColumn(
         "_carried", F.col("_base") if plan.held else F.lit(None).cast(MEMBERSHIP)
     )
@@ -106,7 +105,7 @@ def _undecided(
     else:
         evaluated = frozenset(planned.id for planned in plan.segments)
         listing = Listing(
-            found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed, packed.names if packed else (),
+            found.decided, evaluated, plan.held, plan.clock.snapshot_date, summed, numbered,
             held_as_base=fixed_members is None,
         )
         truths = [F.when(F.col(_truth(planned.id)), F.lit(planned.id)) for planned in undecided]
@@ -132,12 +131,15 @@ def _undecided(
     ), listing
 
 
-def _needs_lists(plan: EvaluationPlan, undecided: Collection[PlannedSegment], fixed_members: DataFrame | None) -> bool:
-    """Whether Columns look into the memberships of the base: since when somebody is a member, or who a held segment has."""
-    carried = plan.held if fixed_members is None else frozenset()
+def needs_lists(plan: EvaluationPlan, fixed: bool) -> bool:
+    """Whether Columns look into the memberships of the base: since when somebody is a member, or who a held segment has.
+
+    `fixed`: held segments show other members than the base's. The kernel decides nothing of either kind.
+    """
+    carried = frozenset() if fixed else plan.held
     return any(
         isinstance(node, core.Since) or (isinstance(node, core.Member) and node.segment in carried)
-        for planned in undecided for node in planned.reduced.walk()
+        for planned in plan.segments for node in planned.reduced.walk()
     )
 
 

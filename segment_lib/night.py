@@ -21,7 +21,7 @@ from segment_lib.definition.references import dependants
 from segment_lib.definitions_log import Definition, DefinitionState
 from segment_lib.gates import Facts
 from segment_lib.figures import EVERYONE
-from segment_lib.kernel.base import packed_base
+from segment_lib.kernel.base import BaseFiles, base_files
 from segment_lib.kernel.kept import Keeping
 from segment_lib.plan import EvaluationPlan, build_plan
 from segment_lib.preparation import Preparation
@@ -109,11 +109,13 @@ def compute(
 ) -> Night:
     """Scores, evaluates and compares; the gates have looked, and nothing is written yet."""
     base = work.base
+    known = base is None or rebuild.kept(lake, history, base)
     with step("scan"):
         scan = evaluate.scan(
             plan, lake, work.pins, run_id,
             base_as_of=base.as_of if base else None, base_at=base.pinned_at if base else None,
             engine=lake.settings.engine, keeping=_keeping(lake.settings, work, run_id),
+            base=_base_files(lake, work, statics, plan) if known else None,
         )
     pending, plan = plan, plan.stall(scan.faults)
     scored = None
@@ -125,14 +127,11 @@ def compute(
             )
             scan = replace(scan, customers=scored.customers)
     with step("decide"):
-        known = base is None or rebuild.kept(lake, history, base)
         before = rebuild.members(lake, history, base) if base else lake.spark.createDataFrame([], snapshot.MEMBERS)
         aliases = lake.aliases(work.pins.get("aliases", -1))
         ours = snapshot.under_canonical_ids(before, aliases)
         fixed_members = _fixed_members(lake, history, work, statics, ours)
-        expected = {*evaluate.groups(plan), *(base.definition_hashes if base else ())}
-        packed = packed_base(lake, base, expected, aliases) if base and known else None
-        decided = evaluate.stage_decided(lake, run_id, plan, scan, ours, fixed_members, packed)
+        decided = evaluate.stage_decided(lake, run_id, plan, scan, ours, fixed_members)
     with step("compare"):
         found = snapshot.difference_of_decided(lake, run_id, decided, before, aliases)
         difference = lake.stage("difference", run_id, found)
@@ -170,6 +169,13 @@ def compute(
     )
 
 
+def _base_files(lake: Lake, work: Preparation, statics: Statics, plan: EvaluationPlan) -> BaseFiles | None:
+    """The files of the base, to come with the scan; None when they cannot, and when lists of it are needed anyway."""
+    if work.base is None or evaluate.needs_lists(plan, _shows_others(work, statics)):
+        return None
+    return base_files(lake, work.base, {*evaluate.groups(plan), *work.base.definition_hashes})
+
+
 def _keeping(settings: Settings, work: Preparation, run_id: str) -> Keeping | None:
     """How rows are kept for the nights to come; None when they are not."""
     if settings.incremental == "never":
@@ -186,7 +192,7 @@ def _fixed_members(
     lake: Lake, history: History, work: Preparation, statics: Statics, before: DataFrame
 ) -> DataFrame | None:
     """The members that segments show which are not computed: another run's, or the frozen ones; None for the base's."""
-    if work.copied is None and not statics.fixed:
+    if not _shows_others(work, statics):
         return None
     if work.copied is not None:
         before = snapshot.mixed(rebuild.members(lake, history, work.copied), before, work.recomputed)
@@ -195,6 +201,11 @@ def _fixed_members(
     own = {name: segment.definition_hash for name, segment in work.definitions.by_id.items()}
     frozen = static.frozen_members(lake, statics, own, lake.aliases(work.pins.get("aliases", -1)))
     return static.with_frozen(before, frozen, statics, work.snapshot_date)
+
+
+def _shows_others(work: Preparation, statics: Statics) -> bool:
+    """Whether segments that are not computed show other members than the base's."""
+    return work.copied is not None or bool(statics.fixed)
 
 
 def _states(

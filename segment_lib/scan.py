@@ -28,6 +28,7 @@ from segment_lib.storage import Lake
 from segment_lib.tables import INPUTS
 
 if TYPE_CHECKING:
+    from segment_lib.kernel.base import BaseFiles
     from segment_lib.kernel.kept import Keeping
     from segment_lib.kernel.spec import KernelSpec
 
@@ -38,6 +39,8 @@ Engine = Literal["auto", "columns", "kernel"]
 #: From so many features on the kernel is quicker even on half a million events, see docs/scale.md.
 KERNEL_FEATURES = 12
 DECIDED = "_decided"
+#: The memberships of the base: as bytes, and as lists of what has no number there.
+BASE = ("_packed", "_base")
 _log = logs.logger("scan")
 _ORDER_IDS = {"events": "event_id", "orders": "order_id", "lists": "list_id"}
 
@@ -59,6 +62,8 @@ class Scan:
     faults: Mapping[str, str] = field(default_factory=dict)
     #: The segments that were decided already: column `DECIDED` has their places here, of those a customer is in.
     decided: tuple[str, ...] = ()
+    #: The segments that have numbers in column ``_packed``, when the base's memberships came along (`kernel.base`).
+    base: tuple[str, ...] | None = None
 
 
 def scan(
@@ -73,6 +78,7 @@ def scan(
     keep: Callable[[DataFrame], DataFrame] | None = None,
     engine: Engine = "auto",
     keeping: Keeping | None = None,
+    base: BaseFiles | None = None,
 ) -> Scan:
     """Reads every source once at its pinned version and stages one row per customer.
 
@@ -82,7 +88,8 @@ def scan(
     `who` is a predicate on the customer id that limits the scan to some customers; rows of all others, and rejected ones
     without a customer, are as if they were not there. `keep` keeps the frame with a row per customer in place of the
     staging area, so that a scan that is only to be looked at writes nothing. With `keeping` the kernel keeps what it made
-    of data files for later nights, and takes what earlier ones kept.
+    of data files for later nights, and takes what earlier ones kept; and it brings the memberships of `base` to their
+    customers where it can.
     """
     spec = _kernel(plan, engine)
     if spec is None:
@@ -90,12 +97,12 @@ def scan(
         return _counted(lake.stage("customers", run_id, found) if keep is None else keep(found), plan)
     from segment_lib.kernel.people import arrived
 
-    rows = arrived(spec, lake, pins, base_as_of, base_at, who, keeping)
+    rows = arrived(spec, lake, pins, base_as_of, base_at, who, keeping, base)
     staged = rows.staged(lake, run_id) if keep is None else rows.evaluated
     if rows.answered is not None:
         rows.answered.finish(staged)
-    found = _of_kernel(spec, staged)
-    return replace(_counted(found if keep is None else keep(found), plan), decided=spec.decided)
+    found = _of_kernel(spec, staged, (DECIDED, *(() if rows.base is None else BASE)))
+    return replace(_counted(found if keep is None else keep(found), plan), decided=spec.decided, base=rows.base)
 
 
 def _kernel(plan: EvaluationPlan, engine: Engine) -> KernelSpec | None:
@@ -129,9 +136,9 @@ def people(
     return _finished(joined, plan, plan.features, plan.customer_fields)
 
 
-def _of_kernel(spec: KernelSpec, rows: DataFrame) -> DataFrame:
-    """What `people` gives, with the features and fields alone that the kernel's decisions leave to be staged."""
-    return _finished(rows, spec.plan, spec.emitted, spec.staged, [F.col(DECIDED)])
+def _of_kernel(spec: KernelSpec, rows: DataFrame, more: Sequence[str]) -> DataFrame:
+    """What `people` gives, with the features and fields alone that the kernel's decisions leave to be staged, and `more`."""
+    return _finished(rows, spec.plan, spec.emitted, spec.staged, [F.col(name) for name in more])
 
 
 def source_rows(

@@ -27,15 +27,15 @@ from segment_lib.catalogue import Type
 from segment_lib.clock import Clock, Interval
 from segment_lib.customer_totals import CONTACT_FIELDS
 from segment_lib.definition import Loaded
-from segment_lib.data_files import paths_of
+from segment_lib.data_files import paths_of, whole
 from segment_lib.definition.references import dependants
 from segment_lib.definition.segment import Segment
 from segment_lib.errors import StorageError
 from segment_lib.kernel import base, compare, decide, kept, parcels, people
 from segment_lib.kernel.aggregates import Selected, aggregate
-from segment_lib.kernel.base import packed_base
+from segment_lib.kernel.base import base_files
 from segment_lib.kernel.keys import arrow_of, keys_of
-from segment_lib.kernel.members import SEGMENT, Listing, matrix, packed
+from segment_lib.kernel.members import SEGMENT, Listing, matrix, of_bytes, of_lists, packed
 from segment_lib.kernel.rows import Lines, Rows, distinct_pairs, micros, window_of
 from segment_lib.kernel.spec import program_of, spec_of
 from segment_lib.plan import SOURCES, build_plan
@@ -268,7 +268,7 @@ def without_since(segments, settings, day):
 
 @pytest.mark.parametrize("row_groups", [False, True])
 def test_a_base_is_read_as_it_is_stored(spark, tmp_path, row_groups):
-    """As lists and as bytes, whichever names are expected; the files of other runs are left alone.
+    """As lists and as bytes, whichever segments have numbers; the files of other runs are left alone.
 
     `row_groups`: a file has one for each row, each with a dictionary of its own, as those have that tasks wrote.
     """
@@ -289,12 +289,43 @@ def test_a_base_is_read_as_it_is_stored(spark, tmp_path, row_groups):
     write_run("r2", {"x": [("c", old)]})
     run = SimpleNamespace(snapshot_date=date(2026, 1, 1), run_id="r1")
     for names in ((), ("b",), ("a", "b", "other")):
-        found = packed_base(lake, run, names, None)
-        assert found.names == tuple(sorted(names))
-        lists = found.frame.mapInArrow(partial(base._listed, names=found.names), snapshot.MEMBERS)
-        assert {name: sorted(map(tuple, inside)) for name, inside in lists.collect()} == stored
-        strange = {name for name, *_, others in found.frame.collect() if others}
+        files = base_files(lake, run, names)
+        assert files.names == tuple(sorted(names))
+        parts = pa.RecordBatch.from_pylist([
+            {"path": path, "part": part, "parts": parts} for path, part, parts in whole(files.files)
+        ])
+        found = pa.concat_tables(base.rows([parts], files.names)).combine_chunks()
+        told = dict(zip(found.column("customer_id").to_pylist(), members_of(found, files.names), strict=True))
+        assert told == {name: dict(inside) for name, inside in stored.items()}
+        strange = {row["customer_id"] for row in found.to_pylist() if row["_base"]}
         assert strange == {name for name, inside in stored.items() if {id for id, _ in inside} - set(names)}
+
+
+def members_of(found, names):
+    """{segment: since} of each row of a base."""
+    rows = [{} for _ in range(found.num_rows)]
+    texts = pa.array(names, pa.string())
+    columns = (found.column(name).combine_chunks() for name in base.COLUMNS)
+    for entries in (read(column) for read, column in zip((lambda part: of_bytes(part, texts), of_lists), columns, strict=True)):
+        for row, name, day in zip(entries.row.tolist(), entries.ids().to_pylist(), entries.day.tolist(), strict=True):
+            rows[row][name] = EPOCH.date() + timedelta(days=day)
+    return rows
+
+
+def test_who_was_merged_has_the_earliest_day_of_all_ids():
+    """The last place is nobody's, whom a row without a customer belongs to; who has no row has nothing."""
+    names = ("a", "b")
+    early, late = date(2020, 2, 29), date(2026, 1, 1)
+    inside = [[("a", late), ("x", early)], [("b", late)], [("a", early), ("x", late)], [], [("b", early)]]
+    lists = pa.array([[{"id": name, "since": day} for name, day in one] for one in inside], pa.list_(SEGMENT))
+    stored = base._of_lists(
+        pa.record_batch({"customer_id": pa.array(list("pqrst")), "segments": lists}), pa.array(names, pa.string())
+    )
+    told = base.of_customers(pa.Table.from_batches([stored]), np.array([2, 0, 2, 1, -1]), 5, names)
+    found = members_of(pa.table(told), names)
+    assert found == [{"b": late}, {}, {"a": early, "x": early}, {}, {}]
+    nothing = [told["_packed"][place].as_py() is None and told["_base"][place].as_py() is None for place in range(5)]
+    assert nothing == [False, False, False, True, True]
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------

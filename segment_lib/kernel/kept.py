@@ -30,7 +30,8 @@ from segment_lib.catalogue import Type
 from segment_lib.data_files import DataFiles, paths_of, tasks, whole
 from segment_lib.errors import StorageError
 from segment_lib.kernel.files import Group, Merged, Reading, block, groups
-from segment_lib.kernel.parcels import PARCELS, opened, parcels, steady_memory
+from segment_lib.kernel.parcels import PARCELS, opened, parcels, partition_of, steady_memory
+from segment_lib.kernel.partition import whole as column_of
 from segment_lib.kernel.rows import line_column
 from segment_lib.storage import Lake
 from segment_lib.tables import OUTPUTS, ddl
@@ -187,20 +188,25 @@ class Kept:
             self.lake.delete(TABLE, where, self.keeping.run_id)
 
     def _check(self, reading: Reading, listed: DataFiles, kept: Mapping[str, Content]) -> None:
-        """Decodes some row groups again, others every night; an error says which file is kept otherwise than it is."""
+        """Decodes some row groups again, others every night; an error says which file is kept otherwise than it is.
+
+        Compared are the rows of one partition's customers, by turns.
+        """
         source = reading.source.source
+        only = self.keeping.snapshot_date.toordinal() % self.partitions
         looked_at = [(file, group) for of, file, group in self._drawn if of == source and file in kept]
         paths = {os.path.basename(path): path for path, _ in listed.files}
         wrong = []
         for content in {kept[file] for file, _ in looked_at}:
             own = [(file, group) for file, group in looked_at if kept[file] == content]
-            again = tasks(self.lake, [(paths[file], group, _NO_OTHER) for file, group in own]).mapInArrow(
-                partial(_made, reading=content.reading(reading), content=content.text, partitions=self.partitions), _KEPT
+            made = partial(
+                _made, reading=content.reading(reading), content=content.text, partitions=self.partitions, only=only
             )
+            again = tasks(self.lake, [(paths[file], group, _NO_OTHER) for file, group in own]).mapInArrow(made, _KEPT)
             # Named one by one, so that other files of the table are skipped.
             named = F.col("file").isin([file for file, _ in own])
             groups = self.lake.spark.createDataFrame(own, _COMPARED)
-            before = self._taken(source, {file: content.text for file, _ in own}).where(named)
+            before = self._taken(source, {file: content.text for file, _ in own}).where(named & (F.col("partition") == only))
             before = before.join(F.broadcast(groups), ["file", "row_group"], "left_semi")
             wrong += again.unionByName(before.drop("fresh")).repartition(1).mapInArrow(_differing, _COMPARED).collect()
         if wrong:
@@ -231,16 +237,19 @@ def kept(lake: Lake, keeping: Keeping, partitions: int) -> Kept:
 
 
 def _made(
-    batches: Iterable[pa.RecordBatch], reading: Reading, content: str, partitions: int
+    batches: Iterable[pa.RecordBatch], reading: Reading, content: str, partitions: int, only: int | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The parcels of some parts of files as rows of the table."""
+    """The parcels of some parts of files as rows of the table; of all partitions, or of one."""
     steady_memory()
     for group in groups(batches, reading.texts):
-        yield from _of_group(group, reading, content, partitions)
+        rows = block(group, reading)
+        if only is not None:
+            rows = rows.filter(pa.array(partition_of(rows.column("customer_id"), partitions) == only))
+        yield from _of_group(group, rows, reading, content, partitions)
 
 
-def _of_group(group: Group, reading: Reading, content: str, partitions: int) -> Iterator[pa.RecordBatch]:
-    for batch in parcels([block(group, reading)], reading.source.source, partitions):
+def _of_group(group: Group, rows: pa.Table, reading: Reading, content: str, partitions: int) -> Iterator[pa.RecordBatch]:
+    for batch in parcels([rows], reading.source.source, partitions):
         more = {
             "file": pa.array([os.path.basename(group.path)]), "row_group": pa.array([group.number], pa.int32()),
             "content": pa.array([content]), "partitions": pa.array([partitions], pa.int32()),
@@ -268,7 +277,10 @@ def _differing(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     found: dict[tuple[str, int], dict[int, list[pa.Table]]] = defaultdict(lambda: defaultdict(list))
     for batch in batches:
         for row in batch.to_pylist():
-            found[row["file"], row["row_group"]][row["partition"]].append(opened(pa.py_buffer(row["parcel"])))
+            parcel = opened(pa.py_buffer(row["parcel"]))
+            # As texts: whether a text is coded follows from the rows that it came with.
+            plain = pa.table({name: column_of(parcel, name) for name in parcel.column_names})
+            found[row["file"], row["row_group"]][row["partition"]].append(plain)
     wrong = [
         of for of, parts in found.items()
         if any(len(tables) != 2 or not tables[0].equals(tables[1]) for tables in parts.values())

@@ -33,8 +33,8 @@ class Listing:
 
     All other columns go through. ``entered`` and ``left`` are the names of segments in which a customer is and was not in the
     base, and the other way round. `decided` are the names that the kernel's bits stand for, `evaluated` those of tonight
-    and `held` those that keep their members, with `held_as_base` those of the base, too. With `bits`, ``member_of`` has the memberships as bits in the order of
-    `names`.
+    and `held` those that keep their members, with `held_as_base` those of the base, too. With `bits`, ``member_of`` has the
+    memberships as bits in the order of `names`.
     """
 
     #: The columns that are not passed on.
@@ -108,7 +108,7 @@ def _moves(members: np.ndarray, base: Sequence[Entries], texts: pa.Array) -> tup
         gone = np.ones(len(entries.row), bool)
         gone[entries.numbered(texts) >= 0] = ~members[known.row, known.numbered(texts)]
         rows.append(entries.row[gone])
-        names.append(entries.texts.take(pa.array(entries.code[gone])))
+        names.append(entries.ids(gone))
     places = np.flatnonzero(entered)
     row = np.concatenate(rows)
     order = np.argsort(row, kind="stable")
@@ -163,6 +163,10 @@ class Entries:
         """The place of each segment among other names, -1 where it is not there."""
         places = np.asarray(pc.index_in(self.texts, names).fill_null(-1))
         return places[self.code] if len(places) else self.code
+
+    def ids(self, which: np.ndarray | slice = slice(None)) -> pa.Array:
+        """The segment of each entry, or of some."""
+        return self.texts.take(pa.array(self.code[which]))
 
     def among(self, names: pa.Array) -> Entries:
         """Those of some segments."""

@@ -20,6 +20,7 @@ from segment_lib.catalogue import Type
 from segment_lib.kernel import decide, steps, totals
 from segment_lib.kernel.aggregates import Selected, place_of
 from segment_lib.kernel.answers import PEOPLE, Answers
+from segment_lib.kernel.base import of_customers
 from segment_lib.kernel.digest import digest
 from segment_lib.kernel.keys import Keys, arrow_of, keys_of
 from segment_lib.kernel.rows import UNTIMED, Lines, Rows, micros, rows_of
@@ -51,6 +52,8 @@ class Work:
     columns: Mapping[str, frozenset[str]]
     #: How answers are taken from an earlier night and kept for a later one.
     answers: Answers | None = None
+    #: The segments that have numbers in the base's memberships; None when those do not come with the rows.
+    base: tuple[str, ...] | None = None
 
     def kept_name(self, column: str) -> str:
         """Under which name a column that comes out is kept."""
@@ -119,6 +122,14 @@ class Partition:
         }
 
     # -- people
+
+    @cached_property
+    def base(self) -> dict[str, pa.Array]:
+        """The memberships of the base (`base.COLUMNS`) for each customer; empty when they do not come with the rows."""
+        names, table = self.work.base, self.tables.get("base")
+        if names is None or table is None:
+            return {}
+        return of_customers(table, self.codes["base"], self.size, names)
 
     @cached_property
     def persons(self) -> np.ndarray:
@@ -206,7 +217,7 @@ class Partition:
 
     def _columns(self) -> dict[str, Keys | pa.Array]:
         """What is not a feature, for each customer."""
-        plan, found = self.spec.plan, {}
+        plan, found = self.spec.plan, dict(self.base)
         for source in SOURCES:
             found.update(self._counts(source))
         made = (

@@ -10,7 +10,7 @@ few values as one byte. A task holds the rows of one partition, which are as man
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial, reduce
 
@@ -24,6 +24,9 @@ from segment_lib.columns import Names, test_column
 from segment_lib.data_files import DataFiles, data_files, tasks, whole
 from segment_lib.kernel import files
 from segment_lib.kernel.answers import PEOPLE, STANDS, Answered, answered
+from segment_lib.kernel.base import COLUMNS as base_columns
+from segment_lib.kernel.base import BaseFiles
+from segment_lib.kernel.base import rows as base_rows
 from segment_lib.kernel.columns_out import arrow_schema, columns_out
 from segment_lib.kernel.files import Merged, PeopleReading, Reading
 from segment_lib.kernel.kept import Keeping, columns_of, kept
@@ -57,6 +60,11 @@ class Arrived:
     answered: Answered | None = None
 
     @property
+    def base(self) -> tuple[str, ...] | None:
+        """The segments that have numbers in ``_packed``, when the base's memberships come with the rows (`base.COLUMNS`)."""
+        return self.work.base
+
+    @property
     def evaluated(self) -> DataFrame:
         """What `scan._finished` takes, as a frame that nothing has run."""
         return self.parcels.mapInArrow(self._evaluated, self.schema)
@@ -78,8 +86,12 @@ def arrived(
     base_at: datetime | None,
     who: Callable[[Column], Column] | None,
     keeping: Keeping | None = None,
+    base: BaseFiles | None = None,
 ) -> Arrived:
-    """The rows of all sources, brought together. With `keeping`, parcels stay for later nights."""
+    """The rows of all sources, brought together. With `keeping`, parcels stay for later nights.
+
+    The memberships of `base` come with them where the sources are read from files, which tell whose rows are whose.
+    """
     sources = [_source(spec.sources[source], spec, lake, pins, base_at, who) for source in SOURCES]
     customers = _customers(spec, lake, pins, base_as_of, who)
     partitions = partitions_for(sum(source.size for source in (*sources, customers)))
@@ -87,7 +99,10 @@ def arrived(
     worth = keeping is not None and sum(source.size for source in of_files) >= max(1, keeping.least)
     shelf = kept(lake, keeping, partitions) if worth else None
     tonight = None
-    if shelf is not None and shelf.keeping.answers and len(of_files) == len(SOURCES):
+    from_files = len(of_files) == len(SOURCES)
+    if not from_files:
+        base = None
+    if shelf is not None and shelf.keeping.answers and from_files:
         tonight = answered(lake, shelf.keeping, spec, shelf.partitions, {source.name: source.listed for source in of_files})
     faults = {source.name: source.faults for source in sources if isinstance(source, _Frame)}
     passed = {
@@ -95,12 +110,13 @@ def arrived(
         **{scan.field_name(field): field.type.ddl for field in spec.staged},
     }
     columns = columns_out(spec, passed, faults) | ({PEOPLE: "bigint", STANDS: "boolean"} if tonight else {})
+    columns |= base_columns if base else {}
     ddl = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
     work = Work(
         spec, arrow_schema(ddl), tuple(passed), faults, base_as_of, base_at, lake.tenant,
         erased=frozenset().union(*(source.erased for source in (*sources, customers))),
         columns={source.name: columns_of(source.reading) for source in of_files} if shelf else {},
-        answers=tonight.answers if tonight else None,
+        answers=tonight.answers if tonight else None, base=base.names if base else None,
     )
     seen = tonight.seen if tonight else {}
     partitions = shelf.partitions if shelf else partitions
@@ -110,6 +126,8 @@ def arrived(
         else source.packed(partitions)
         for source in (*sources, customers)
     ]
+    if base is not None:
+        packed.append(_of_base(base, lake, of_files[0].merged).packed(partitions))
     brought = reduce(DataFrame.unionAll, packed).repartitionById(partitions, "partition")
     return Arrived(brought, work, StructType.fromDDL(ddl), tonight)
 
@@ -201,6 +219,16 @@ def _of_files(
 ) -> _Frame:
     """A source that is read from files: a task for each part of one."""
     return _Frame(name, tasks(lake, whole(listed.files)), blocks, listed.size, erased=listed.erased)
+
+
+def _of_base(base: BaseFiles, lake: Lake, merged: Merged) -> _Frame:
+    """The memberships of the base, under the ids of tonight: those of an erased alias are its customer's too."""
+    merged = replace(merged, erased=pa.array([], pa.string()))
+
+    def blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        return map(merged.under_canonical, base_rows(batches, base.names))
+
+    return _Frame("base", tasks(lake, whole(base.files)), blocks, sum(size for _, size in base.files))
 
 
 def _merged(listed: DataFiles) -> Merged:

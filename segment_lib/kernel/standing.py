@@ -22,6 +22,7 @@ from segment_lib import core
 from segment_lib.catalogue import Type
 from segment_lib.inputs import hash_of
 from segment_lib.kernel.answers import PEOPLE, STANDS
+from segment_lib.kernel.base import COLUMNS
 from segment_lib.kernel.compare import holds
 from segment_lib.kernel.keys import Keys, keys_of
 from segment_lib.kernel.parcels import hashed
@@ -95,6 +96,7 @@ class Standing:
         for source in SOURCES:
             told[f"_new_{source}"] = pa.array(head.new(source)[numbers])
             told[f"_late_{source}"] = pa.array(head.late(source)[numbers])
+        told |= {name: values.take(pa.array(numbers)) for name, values in head.base.items()}
         if head.people is not None:
             rows = head.people.take(pa.array(people))
             told |= {name: whole(rows, name) for name in self.work.passed}
@@ -177,11 +179,11 @@ def _row_keys(head: Partition, source: str, field: core.Field) -> Keys:
 
 
 def kept_fields(work: Work) -> list[pa.Field]:
-    """What is kept of the columns that come out: not who somebody is, nor what is told anew every night."""
+    """What is kept of the columns that come out: not who somebody is or was, nor what is told anew every night."""
     left = ("_reject_", "_fault_", "_new_", "_late_")
     return [
         field for field in work.schema
-        if field.name not in work.passed and field.name != STANDS and not field.name.startswith(left)
+        if field.name not in (*work.passed, *COLUMNS, STANDS) and not field.name.startswith(left)
     ]
 
 

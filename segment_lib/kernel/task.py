@@ -32,7 +32,7 @@ class Parcel:
 def evaluated(batches: Iterable[pa.RecordBatch], work: Work) -> Iterator[pa.RecordBatch]:
     """The rows of one partition's customers."""
     steady_memory()
-    parcels: dict[str, list[Parcel]] = {source: [] for source in ("customers", *SOURCES)}
+    parcels: dict[str, list[Parcel]] = {source: [] for source in ("customers", *SOURCES, "base")}
     number = None
     for batch in batches:
         columns = (batch.column(name) for name in ("partition", "source", "fresh", "parcel"))
