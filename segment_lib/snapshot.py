@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Ids of customers that are sent to every task rather than brought together with everyone's rows.
 _FEW = 500_000
-CHANGE = "struct<segment_id:string,change:string>"
 SEGMENTS = OUTPUTS["memberships"]["segments"]
 MEMBERS = ddl({name: OUTPUTS["memberships"][name] for name in ("customer_id", "segments")})
 
@@ -216,13 +215,16 @@ def rebased(
 
 
 def _exploded(difference: DataFrame) -> DataFrame:
-    """One row per customer, segment and change."""
+    """One row per customer, segment and change.
 
-    def tagged(side: str) -> Column:
-        return F.transform(side, lambda segment: F.struct(segment.alias("segment_id"), F.lit(side).alias("change")))
+    A list at a time: of both in one, Spark would interpret a function for each entry.
+    """
 
-    both = F.explode(F.concat(tagged("entered"), tagged("left")).cast(f"array<{CHANGE}>"))
-    return difference.withColumn("moved", both).select("*", "moved.segment_id", "moved.change")
+    def side(change: str) -> DataFrame:
+        others = [name for name in difference.columns if name not in ("entered", "left")]
+        return difference.select(*others, F.explode(change).alias("segment_id"), F.lit(change).alias("change"))
+
+    return side("entered").unionByName(side("left"))
 
 
 def differ(one: DataFrame, other: DataFrame) -> bool:

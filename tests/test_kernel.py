@@ -217,15 +217,20 @@ def test_everything_staged_is_what_columns_stage(spark, tmp_path, monkeypatch, b
 def test_nights_publish_the_same(spark, tmp_path, monkeypatch, by_bytes):
     """Members, changes and metrics of three nights by either engine; before the third two are merged and a file is gone.
 
-    `by_bytes` leaves out what looks into the lists of the base, so that it is read as bytes.
+    `by_bytes` leaves out what looks into the lists of the base, so that it comes with the scan.
     """
     drawn = batch(11, 45)
     segments = segments_of(drawn.definitions, settings_for(str(tmp_path), drawn.zone.key))
     if by_bytes:
         segments = without_since(segments, settings_for(str(tmp_path), drawn.zone.key), drawn.snapshot_date)
-    as_bytes = []
-    looks = evaluate._needs_lists
-    monkeypatch.setattr(evaluate, "_needs_lists", lambda *given: as_bytes.append(not looks(*given)) or looks(*given))
+    as_bytes, scanned = [], evaluate.scan
+
+    def noted(*given, **options):
+        found = scanned(*given, **options)
+        as_bytes.append(found.base is not None)
+        return found
+
+    monkeypatch.setattr(evaluate, "scan", noted)
     published, files = {}, {}
     for engine in ("columns", "kernel"):
         conf = settings_for(str(tmp_path / engine), drawn.zone.key)
@@ -251,7 +256,8 @@ def test_nights_publish_the_same(spark, tmp_path, monkeypatch, by_bytes):
         files[engine] = paths_of(lake.read("memberships").where(F.col("run_id") == outcome.run_id))
     assert published["kernel"] == published["columns"]
     assert all(published["kernel"].values())
-    assert as_bytes[-3:] == [by_bytes] * 3
+    # The first of three nights has no base.
+    assert as_bytes == [False] * 3 + [False, by_bytes, by_bytes]
     # The kernel's tasks wrote them; Spark's own parts bear other names.
     assert all(file.endswith(".zstd.parquet") and f"run_id={outcome.run_id}" in file for file in files["kernel"])
     assert not any(file.endswith(".zstd.parquet") for file in files["columns"])
